@@ -1,1 +1,16 @@
-//! stub
+//! RLHF for small language models: models, data and trainers on burn tensors.
+//!
+//! No files, threads, clocks or arguments here: a front end reads bytes, hands them over and consumes typed
+//! [`event::Event`]s. Everything that reads a value back from the device is `async`.
+
+pub mod data;
+pub mod error;
+pub mod event;
+pub mod model;
+pub mod recipe;
+pub mod rng;
+pub mod text;
+pub mod train;
+pub mod world;
+
+pub use error::{Error, Result};

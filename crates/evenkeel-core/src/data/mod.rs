@@ -1,0 +1,30 @@
+//! From rows of text or token ids to tokenised examples and padded batches.
+//!
+//! `rows` reads JSONL and detects TRL's shapes, `encode` tokenises and masks, `batch` pads and packs.
+
+/// One tokenised sequence and which of its tokens are trained on (or, in a preference, belong to the completion).
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+pub struct Sequence {
+    /// Token ids, BOS and EOS included where they belong.
+    pub ids: Vec<u32>,
+    /// `mask[t]`: token `t` is a target (never true at `t = 0`: nothing precedes it). Same length as `ids`.
+    pub mask: Vec<bool>,
+}
+
+/// Answers to one prompt, best first: a pair is a list of two, a ranking of K stands for all K(K−1)/2 pairs.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Preference {
+    /// Prompt + answer each, best first; `mask` marks the answer's tokens. At least two.
+    pub responses: Vec<Sequence>,
+    /// Reward margin between chosen and rejected (TRL's `margin` column); 0 where the row has none.
+    pub margin: f32,
+}
+
+/// A prompt to be answered by the policy.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Prompt {
+    /// Token ids, BOS and generation prompt included.
+    pub ids: Vec<u32>,
+    /// The prompt as the user wrote it, for samples and reward functions.
+    pub text: String,
+}

@@ -1,0 +1,50 @@
+//! The one error type. A user's mistake names the place and the remedy; everything else is a defect or the machine.
+
+/// Result of everything in evenkeel that can fail.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why something could not be done. `Display` is the one sentence that the user sees.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// Bad input: a file, flag, recipe, row, model or prompt. Front ends exit with code 2.
+    #[error("{place}: {problem}; {remedy}")]
+    Input {
+        /// Where: `train.jsonl:7: prompt`, `recipe.toml: ppo.cliprange`, `model.safetensors: lm_head.weight`.
+        place: String,
+        /// What is wrong there.
+        problem: String,
+        /// What to do about it.
+        remedy: String,
+    },
+    /// A loss, gradient or weight stopped being a finite number.
+    #[error(
+        "step {step}: {what} is not finite; lower the learning rate or max_grad_norm, or look at the batch that led here"
+    )]
+    NonFinite {
+        /// Optimiser step, counted from 1.
+        step: u64,
+        /// `loss`, `grad_norm` or a parameter's name.
+        what: String,
+    },
+    /// The device failed: lost, out of memory, a kernel that does not run.
+    #[error("device: {0}")]
+    Device(String),
+    /// A front end's storage failed.
+    #[error("storage: {0}")]
+    Storage(String),
+}
+
+impl Error {
+    /// Bad input at `place`; see [`Error::Input`].
+    pub fn input(
+        place: impl Into<String>,
+        problem: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self::Input {
+            place: place.into(),
+            problem: problem.into(),
+            remedy: remedy.into(),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Decoders configured by a Hugging Face `config.json`.
