@@ -17,9 +17,7 @@ pub enum Error {
         remedy: String,
     },
     /// A loss, gradient or weight stopped being a finite number.
-    #[error(
-        "step {step}: {what} is not finite; lower the learning rate or max_grad_norm, or look at the batch that led here"
-    )]
+    #[error("step {step}: {what} is not finite; lower the learning rate or max_grad_norm, or look at the batch that led here")]
     NonFinite {
         /// Optimiser step, counted from 1.
         step: u64,
@@ -36,15 +34,7 @@ pub enum Error {
 
 impl Error {
     /// Bad input at `place`; see [`Error::Input`].
-    pub fn input(
-        place: impl Into<String>,
-        problem: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
-        Self::Input {
-            place: place.into(),
-            problem: problem.into(),
-            remedy: remedy.into(),
-        }
+    pub fn input(place: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Input { place: place.into(), problem: problem.into(), remedy: remedy.into() }
     }
 }

@@ -14,12 +14,7 @@ pub type Metrics = BTreeMap<String, f64>;
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// The run begins: how many optimiser steps it will take and on what.
-    Started {
-        stage: String,
-        total_steps: u64,
-        parameters: u64,
-        device: String,
-    },
+    Started { stage: String, total_steps: u64, parameters: u64, device: String },
     /// One optimiser step is done (for PPO one iteration: a rollout and its updates). `step` counts from 1.
     Step { step: u64, metrics: Metrics },
     /// Held-out metrics after `step`, names prefixed `eval_`.

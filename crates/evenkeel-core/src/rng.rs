@@ -7,9 +7,7 @@ use rand_chacha::ChaCha8Rng;
 /// A generator for one purpose at one index (a step, an epoch, a row). Equal arguments give equal streams.
 pub fn stream(seed: u64, purpose: &str, index: u64) -> ChaCha8Rng {
     // FNV-1a over the purpose: a fixed, portable hash; quality comes from ChaCha.
-    let hash = purpose.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| {
-        (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = purpose.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     let mut key = [0u8; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
     key[8..16].copy_from_slice(&hash.to_le_bytes());

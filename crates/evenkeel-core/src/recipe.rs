@@ -1,1 +1,0 @@
-//! Recipes: every setting of a run.
