@@ -1,6 +1,22 @@
 //! From rows of text or token ids to tokenised examples and padded batches.
 //!
-//! `rows` reads JSONL and detects TRL's shapes, `encode` tokenises and masks, `batch` pads and packs.
+//! `reader` cuts files into rows and `rows` understands them (TRL's shapes, detected), `encode` tokenises and masks,
+//! `load` does both and counts into a `report`.
+
+mod fault;
+mod fields;
+mod implicit;
+mod json;
+mod lines;
+pub mod reader;
+pub mod rows;
+pub mod shape;
+
+pub use fault::Fault;
+pub use lines::DEFAULT_ROW_CAP;
+pub use reader::{BadRowList, BadRows, NumberedRow, RowReader};
+pub use rows::{Content, Message, Row, TokenRow};
+pub use shape::{Form, Kind, Shape};
 
 /// One tokenised sequence and which of its tokens are trained on (or, in a preference, belong to the completion).
 #[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
