@@ -3,9 +3,20 @@
 //! No maths and no defaults live here: recipes, models and trainers are evenkeel-core's, devices are evenkeel-kernels'.
 
 mod args;
+mod clock;
 mod cmd;
+mod event_log;
 mod failure;
+mod files;
+mod memory;
+mod output;
+mod progress;
 mod report;
+mod run_folder;
+mod settings;
+mod signals;
+mod store;
+mod table;
 
 use std::process::ExitCode;
 

@@ -1,3 +1,7 @@
 //! `report.html`: a run's curves and samples in one self-contained page.
 
 pub mod charts;
+pub mod page;
+mod runs;
+
+pub use runs::page_of_runs;

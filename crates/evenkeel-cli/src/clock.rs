@@ -1,0 +1,61 @@
+//! Calendar time for names and records; the rest of evenkeel has no clock.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// `20261122-153000`, UTC: sorts by time, fit for a folder's name.
+pub fn stamp() -> String {
+    let (y, m, d, h, min, s) = parts(now());
+    format!("{y:04}{m:02}{d:02}-{h:02}{min:02}{s:02}")
+}
+
+/// `2026-11-22T15:30:00Z` (RFC 3339).
+pub fn timestamp() -> String {
+    let (y, m, d, h, min, s) = parts(now());
+    format!("{y:04}-{m:02}-{d:02}T{h:02}:{min:02}:{s:02}Z")
+}
+
+/// `42 s`, `3 min 20 s`, `2 h 05 min`.
+pub fn duration(seconds: f64) -> String {
+    let whole = seconds.max(0.0).round() as u64;
+    match whole {
+        0..10 => format!("{seconds:.1} s"),
+        10..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
+
+/// Year, month, day, hour, minute, second of a Unix time. Source: Hinnant, `civil_from_days`.
+fn parts(unix: u64) -> (u64, u64, u64, u64, u64, u64) {
+    let (days, rest) = (unix / 86_400 + 719_468, unix % 86_400);
+    let era = days / 146_097;
+    let day_of_era = days % 146_097;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153; // months from March
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    (year, month, day, rest / 3600, rest % 3600 / 60, rest % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unix_times_become_dates() {
+        assert_eq!(parts(0), (1970, 1, 1, 0, 0, 0));
+        assert_eq!(parts(951_782_400), (2000, 2, 29, 0, 0, 0));
+        assert_eq!(parts(1_795_361_400), (2026, 11, 22, 15, 30, 0));
+    }
+
+    #[test]
+    fn durations_are_short() {
+        assert_eq!([duration(0.04), duration(42.2), duration(200.0), duration(7500.0)], ["0.0 s", "42 s", "3 min 20 s", "2 h 05 min"]);
+    }
+}

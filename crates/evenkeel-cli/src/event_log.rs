@@ -1,0 +1,89 @@
+//! `events.jsonl` and `samples.jsonl`: one line per event, flushed as it happens.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use evenkeel_core::event::Event;
+use serde_json::Value;
+
+use crate::files;
+
+/// Open logs of one run.
+#[derive(Debug)]
+pub struct EventLog {
+    events: File,
+    samples: File,
+}
+
+impl EventLog {
+    /// Opens the logs of the run at `run`, creating them if needed.
+    pub fn open(run: &Path) -> Result<Self> {
+        let open = |name: &str| {
+            let path = run.join(name);
+            OpenOptions::new().create(true).append(true).open(&path).with_context(|| format!("cannot write {}", path.display()))
+        };
+        Ok(Self { events: open("events.jsonl")?, samples: open("samples.jsonl")? })
+    }
+
+    /// Appends one event; a sample goes into both files.
+    pub fn write(&mut self, event: &Event) -> Result<()> {
+        let line = serde_json::to_string(event).expect("events are plain data") + "\n";
+        if matches!(event, Event::Sample { .. }) {
+            self.samples.write_all(line.as_bytes()).context("cannot write samples.jsonl")?;
+        }
+        self.events.write_all(line.as_bytes()).context("cannot write events.jsonl")
+    }
+}
+
+/// Before going on from the checkpoint of `step`: lines of later steps, which will be run again, are dropped, and so are a
+/// half-written last line and the end of the interrupted session.
+pub fn rewind(run: &Path, step: u64) -> Result<()> {
+    for name in ["events.jsonl", "samples.jsonl"] {
+        let path = run.join(name);
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        let keep = |line: &&str| serde_json::from_str::<Value>(line).is_ok_and(|event| belongs(&event, step));
+        let kept: String = text.lines().filter(keep).map(|line| format!("{line}\n")).collect();
+        files::write_atomic(&path, kept.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn belongs(event: &Value, step: u64) -> bool {
+    let kind = event["event"].as_str().unwrap_or_default();
+    !matches!(kind, "finished" | "failed") && event["step"].as_u64().unwrap_or(0) <= step
+}
+
+/// The events of a run, oldest first. Lines that are not events (a later version's) are left out.
+pub fn read(run: &Path) -> Result<Vec<Value>> {
+    let path = run.join("events.jsonl");
+    let text = fs::read_to_string(&path).map_err(|e| {
+        evenkeel_core::Error::input(path.display().to_string(), format!("cannot be read ({e})"), "give the folder of a run that began")
+    })?;
+    Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_rewound_to_its_checkpoint() {
+        let root = tempfile::tempdir().unwrap();
+        let mut log = EventLog::open(root.path()).unwrap();
+        let started = Event::Started { stage: "sft".into(), total_steps: 9, parameters: 1, device: "CPU".into() };
+        log.write(&started).unwrap();
+        for step in 1..=3 {
+            log.write(&Event::Step { step, metrics: [("loss".to_owned(), 0.5)].into() }).unwrap();
+            log.write(&Event::Sample { step, prompt: "p".into(), completion: "c".into(), score: None }).unwrap();
+        }
+        log.write(&Event::Finished { step: 3, reason: Some("asked to".into()) }).unwrap();
+        log.events.write_all(b"{\"event\":\"st").unwrap();
+        rewind(root.path(), 2).unwrap();
+        let events = read(root.path()).unwrap();
+        assert_eq!(events.len(), 5);
+        assert_eq!(events[1].to_string(), r#"{"event":"step","step":1,"metrics":{"loss":0.5}}"#);
+        assert_eq!(fs::read_to_string(root.path().join("samples.jsonl")).unwrap().lines().count(), 2);
+    }
+}

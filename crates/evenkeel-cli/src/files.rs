@@ -1,0 +1,152 @@
+//! Files written whole or not at all, and digests of files read.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+
+/// Replaces `path` by `bytes`: a reader, or the next run after a crash, sees the old file or the new one, nothing between.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    let temp = beside(path, "part");
+    write_synced(&temp, bytes)?;
+    fs::rename(&temp, path).with_context(|| cannot("write", path))?;
+    sync_folder(parent(path))
+}
+
+/// Creates the folder `path` with these files, or nothing; an existing one is replaced.
+pub fn write_folder_atomic(path: &Path, files: &[(String, Vec<u8>)]) -> Result<()> {
+    let (temp, aside) = (beside(path, "part"), beside(path, "old"));
+    fs::create_dir_all(&temp).with_context(|| cannot("create", &temp))?;
+    for (name, bytes) in files {
+        let file = join_inside(&temp, name).with_context(|| format!("a file cannot be called `{name}`"))?;
+        fs::create_dir_all(parent(&file)).with_context(|| cannot("create", &file))?;
+        write_synced(&file, bytes)?;
+    }
+    sync_folder(&temp)?;
+    // The old folder steps aside first: rename does not replace a folder that holds files.
+    if path.exists() {
+        fs::rename(path, &aside).with_context(|| cannot("replace", path))?;
+    }
+    fs::rename(&temp, path).with_context(|| cannot("write", path))?;
+    sync_folder(parent(path))?;
+    sweep(parent(path));
+    Ok(())
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = File::create(path).with_context(|| cannot("write", path))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).with_context(|| cannot("write", path))
+}
+
+/// `.part-NAME` or `.old-NAME` in the same folder: rename works only within one file system.
+fn beside(path: &Path, kind: &str) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    parent(path).join(format!(".{kind}-{name}"))
+}
+
+/// Tidies up after a killed run: what was being written goes, what had stepped aside for it comes back.
+pub fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let (path, name) = (entry.path(), entry.file_name());
+        let name = name.to_string_lossy();
+        let home = name.strip_prefix(".old-").map(|n| folder.join(n)).filter(|home| !home.exists());
+        // What cannot be removed is only untidy.
+        let _ = match home {
+            Some(home) => fs::rename(&path, home),
+            None if !name.starts_with(".old-") && !name.starts_with(".part-") => Ok(()),
+            None if path.is_dir() => fs::remove_dir_all(&path),
+            None => fs::remove_file(&path),
+        };
+    }
+}
+
+/// SHA-256 of a file in hexadecimal, and its size.
+pub fn digest(path: &Path) -> Result<(String, u64)> {
+    let mut file = File::open(path).with_context(|| cannot("read", path))?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    let mut size = 0;
+    loop {
+        let n = file.read(&mut buffer).with_context(|| cannot("read", path))?;
+        if n == 0 {
+            break;
+        }
+        hash.update(&buffer[..n]);
+        size += n as u64;
+    }
+    Ok((hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(), size))
+}
+
+/// `inside` under `root`, unless it would lead out of it.
+pub fn join_inside(root: &Path, inside: &str) -> Option<PathBuf> {
+    let plain = Path::new(inside).components().all(|c| matches!(c, std::path::Component::Normal(_)));
+    (plain && !inside.is_empty()).then(|| root.join(inside))
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn cannot(what: &str, path: &Path) -> String {
+    format!("cannot {what} {}", path.display())
+}
+
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> Result<()> {
+    File::open(folder).and_then(|f| f.sync_all()).with_context(|| cannot("sync", folder))
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_folder: &Path) -> Result<()> {
+    Ok(()) // a folder cannot be opened as a file there
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_replaced_as_a_whole_and_leaves_nothing_behind() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("checkpoints/step-000002");
+        write_folder_atomic(&path, &[("a".into(), vec![1]), ("old".into(), vec![2])]).unwrap();
+        write_folder_atomic(&path, &[("a".into(), vec![3])]).unwrap();
+        assert_eq!(fs::read(path.join("a")).unwrap(), [3]);
+        assert!(!path.join("old").exists());
+        assert_eq!(fs::read_dir(root.path().join("checkpoints")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_is_replaced_and_digested() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("x");
+        write_atomic(&path, b"old").unwrap();
+        write_atomic(&path, b"abc").unwrap();
+        let (hash, size) = digest(&path).unwrap();
+        assert_eq!((&hash[..16], size), ("ba7816bf8f01cfea", 3));
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_crash_between_the_two_renames_loses_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        for (name, content) in [(".old-model", "before"), (".part-model", "after")] {
+            fs::create_dir(root.path().join(name)).unwrap();
+            fs::write(root.path().join(name).join("weights"), content).unwrap();
+        }
+        sweep(root.path());
+        assert_eq!(fs::read_to_string(root.path().join("model/weights")).unwrap(), "before");
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn names_cannot_lead_out() {
+        let root = Path::new("run");
+        assert_eq!(join_inside(root, "model/a.json"), Some(PathBuf::from("run/model/a.json")));
+        for name in ["../x", "/etc/passwd", "a/../../x", "", "."] {
+            assert_eq!(join_inside(root, name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The run folder: one writer, every record durable.
+//!
+//! `recipe.toml`, `run.json`, `events.jsonl`, `samples.jsonl`, `checkpoints/`, `model/`; layout as ARCHITECTURE.md says.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use evenkeel_core::Error;
+use serde::{Deserialize, Serialize};
+
+use crate::{clock, files};
+
+/// An open run folder. The lock is released when it is dropped, or when the process ends however it ends.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    record: Record,
+    _lock: File,
+}
+
+/// `run.json`: where a run comes from and how it went.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// evenkeel's version.
+    pub version: String,
+    /// `sft`, `reward`, `dpo`, `ppo` or `demo`.
+    pub stage: String,
+    /// `running`, `finished`, `stopped` or `failed`.
+    pub status: String,
+    /// Why it stopped or failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Where tensors lived: the adapter's name and its API.
+    pub device: String,
+    /// Seed of every random draw.
+    pub seed: u64,
+    /// Parameters of the trained model.
+    pub parameters: u64,
+    /// Files that the run read.
+    pub data: Vec<DataFile>,
+    /// UTC.
+    pub started: String,
+    /// UTC, once it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished: Option<String>,
+    /// Wall-clock time of all its sessions.
+    pub seconds: f64,
+    /// Optimiser steps done.
+    pub steps: u64,
+    /// Largest resident memory of the process, where the system tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak_memory_bytes: Option<u64>,
+}
+
+/// One data file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DataFile {
+    /// As given.
+    pub path: String,
+    /// Of the file as it lies on disk.
+    pub sha256: String,
+    /// Size on disk.
+    pub bytes: u64,
+}
+
+impl DataFile {
+    /// Digests the file at `path`.
+    pub fn of(path: &Path) -> Result<Self> {
+        let (sha256, bytes) = files::digest(path)?;
+        Ok(Self { path: path.display().to_string(), sha256, bytes })
+    }
+}
+
+/// `runs/20261122-153000-dpo-smollm-s1`.
+pub fn default_path(stage: &str, model: &str, seed: u64) -> PathBuf {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "._".contains(c) { c } else { '-' };
+    let name: String = model_name(model).chars().map(plain).collect();
+    let name = if name.is_empty() { String::new() } else { format!("-{name}") };
+    Path::new("runs").join(format!("{}-{stage}{name}-s{seed}", clock::stamp()))
+}
+
+/// The last telling part of a model's path: `runs/20261122-153000-sft-tiny-s1/model` is called by its run's model.
+fn model_name(model: &str) -> String {
+    let part = |p: &Path| p.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let path = Path::new(model);
+    let name = part(path);
+    let Some(run) = path.parent().map(part).filter(|_| name == "model") else { return name };
+    let words: Vec<&str> = run.split('-').collect();
+    match words.as_slice() {
+        [date, time, _stage, model @ .., _seed] if date.len() == 8 && time.len() == 6 && !model.is_empty() => model.join("-"),
+        _ => run,
+    }
+}
+
+impl RunFolder {
+    /// A new run folder at `path`, which must not exist or be empty.
+    pub fn create(path: &Path, recipe_toml: Option<&str>, record: Record) -> Result<Self> {
+        let used = fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
+        if used || path.is_file() {
+            let problem = "already exists and is not empty";
+            return Err(Error::input(format!("--out {}", path.display()), problem, "choose another folder, or go on with --resume").into());
+        }
+        fs::create_dir_all(path).with_context(|| format!("cannot create {}", path.display()))?;
+        let lock = lock(path)?;
+        if let Some(toml) = recipe_toml {
+            files::write_atomic(&path.join("recipe.toml"), toml.as_bytes())?;
+        }
+        let record = Record { version: env!("CARGO_PKG_VERSION").into(), status: "running".into(), started: clock::timestamp(), ..record };
+        let run = Self { path: path.to_owned(), record, _lock: lock };
+        run.save()?;
+        Ok(run)
+    }
+
+    /// The interrupted run at `path`, to go on with. Data that changed since it began is refused.
+    pub fn reopen(path: &Path, recipe_toml: &str, now: &Record) -> Result<Self> {
+        let mut record = Self::read_record(path)?;
+        if let Some((was, _)) = record.data.iter().zip(&now.data).find(|(was, is)| was.sha256 != is.sha256) {
+            let problem = "is not the file that the run began with (SHA-256 differs)";
+            return Err(Error::input(was.path.clone(), problem, "restore it, or start a new run").into());
+        }
+        let lock = lock(path)?;
+        files::sweep(path);
+        files::sweep(&path.join("checkpoints"));
+        files::write_atomic(&path.join("recipe.toml"), recipe_toml.as_bytes())?;
+        record = Record { status: "running".into(), reason: None, finished: None, device: now.device.clone(), ..record };
+        let run = Self { path: path.to_owned(), record, _lock: lock };
+        run.save()?;
+        Ok(run)
+    }
+
+    /// `run.json` of a run folder.
+    pub fn read_record(path: &Path) -> Result<Record> {
+        let file = path.join("run.json");
+        let place = file.display().to_string();
+        let bytes =
+            fs::read(&file).map_err(|e| Error::input(&place, format!("cannot be read ({e})"), "give the folder of a run that began"))?;
+        serde_json::from_slice(&bytes)
+            .map_err(|e| Error::input(&place, format!("is not a run's record ({e})"), "give another run folder").into())
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How it goes so far.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// The end of this session: `finished`, `stopped` or `failed`.
+    pub fn finish(&mut self, status: &str, reason: Option<String>, steps: u64, seconds: f64) -> Result<()> {
+        self.record.status = status.to_owned();
+        self.record.reason = reason;
+        self.record.steps = steps;
+        self.record.seconds += seconds;
+        self.record.finished = Some(clock::timestamp());
+        self.record.peak_memory_bytes = crate::memory::peak();
+        self.save()
+    }
+
+    fn save(&self) -> Result<()> {
+        let json = serde_json::to_string_pretty(&self.record).expect("a record is plain data");
+        files::write_atomic(&self.path.join("run.json"), format!("{json}\n").as_bytes())
+    }
+}
+
+fn lock(path: &Path) -> Result<File> {
+    let file = path.join(".lock");
+    let open = File::create(&file).with_context(|| format!("cannot write {}", file.display()))?;
+    match open.try_lock() {
+        Ok(()) => Ok(open),
+        Err(TryLockError::WouldBlock) => {
+            let problem = "is in use by another evenkeel process";
+            Err(Error::input(path.display().to_string(), problem, "wait for it, stop it, or choose another folder").into())
+        }
+        Err(TryLockError::Error(e)) => Err(e).with_context(|| format!("cannot lock {}", file.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> Record {
+        let data = vec![DataFile { path: "rows.jsonl".into(), sha256: "ab".into(), bytes: 2 }];
+        Record { stage: "sft".into(), seed: 3, data, ..Record::default() }
+    }
+
+    #[test]
+    fn a_used_folder_is_refused_and_a_run_is_reopened() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("run");
+        let mut run = RunFolder::create(&path, Some("stage = \"sft\"\n"), record()).unwrap();
+        run.finish("stopped", Some("asked to".into()), 4, 1.5).unwrap();
+        assert!(RunFolder::create(&path, None, record()).unwrap_err().to_string().contains("--resume"));
+        assert!(RunFolder::reopen(&path, "", &record()).unwrap_err().to_string().contains("in use"));
+        drop(run);
+        let run = RunFolder::reopen(&path, "", &record()).unwrap();
+        assert_eq!((run.record().status.as_str(), run.record().steps, run.record().seconds), ("running", 4, 1.5));
+        assert_eq!(RunFolder::read_record(&path).unwrap(), *run.record());
+    }
+
+    #[test]
+    fn changed_data_is_refused_on_resume() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("run");
+        drop(RunFolder::create(&path, None, record()).unwrap());
+        let mut changed = record();
+        changed.data[0].sha256 = "cd".into();
+        assert!(RunFolder::reopen(&path, "", &changed).unwrap_err().to_string().starts_with("rows.jsonl: is not the file"));
+    }
+
+    #[test]
+    fn names_tell_stage_model_and_seed() {
+        let name = |model: &str| default_path("dpo", model, 1).file_name().unwrap().to_string_lossy()[16..].to_owned();
+        assert_eq!(name("models/Smol LM"), "dpo-Smol-LM-s1");
+        assert_eq!(name("runs/20261122-153000-sft-tiny-s1/model"), "dpo-tiny-s1");
+        assert_eq!(name("runs/mine/model/"), "dpo-mine-s1");
+        assert_eq!(name(""), "dpo-s1");
+    }
+}
