@@ -1,1 +1,142 @@
-//! Decoders configured by a Hugging Face `config.json`.
+//! Decoders configured by a Hugging Face `config.json`: forward pass, loading, saving, generation.
+//!
+//! `config` reads the shape, `layout` lists the parameters, `decoder` is the forward pass, `hf` loads and saves,
+//! `generate` writes text. The families are those of the papers and of transformers' modelling files.
+
+mod attention;
+mod cache;
+mod config;
+mod decoder;
+mod fields;
+mod generate;
+mod hf;
+mod input;
+mod layers;
+mod layout;
+mod params;
+mod rope;
+mod sampling;
+mod tensors;
+
+use burn::tensor::{Device, Tensor, Transaction};
+use sha2::{Digest, Sha256};
+
+pub use cache::KvCache;
+pub use config::{Arch, Head, ModelConfig, RopeStretch, SUPPORTED};
+pub use generate::{Completion, generate};
+pub use hf::{ModelFiles, Pretrained, load, save};
+pub use input::Input;
+pub use params::{Param, Params};
+pub use sampling::Sampling;
+
+use crate::{Error, Result};
+
+/// A decoder with its weights. A clone shares the weights until one of them changes.
+#[derive(Debug, Clone)]
+pub struct Model {
+    pub config: ModelConfig,
+    pub params: Params,
+    pub head: Head,
+    /// Rotary table; absent in GPT-2.
+    rope: Option<rope::RopeTable>,
+}
+
+impl Model {
+    /// New weights: N(0, initializer_range), norms 1, biases 0, GPT-2's residual projections scaled down, the score
+    /// head N(0, 1/√(d+1)). Equal seeds give equal weights on every device.
+    pub fn init(config: ModelConfig, head: Head, seed: u64, device: &Device) -> Self {
+        let params = Params::init(&layout::layout(&config, head), seed, device);
+        Self::from_params(config, params, head)
+    }
+
+    /// A model of given parameters, which must be those of the layout.
+    pub(crate) fn from_params(config: ModelConfig, params: Params, head: Head) -> Self {
+        let device = params.iter().next().expect("a model has parameters").value.device();
+        let rope = (config.arch != Arch::Gpt2).then(|| rope::RopeTable::new(&config, &device.inner()));
+        Self { config, params, head, rope }
+    }
+
+    /// Hidden states after the final norm. → [B·T, D].
+    pub fn hidden(&self, input: &Input) -> Tensor<2> {
+        decoder::hidden(&self.config, &self.params, self.rope.as_ref(), input, None)
+    }
+
+    /// As [`Model::hidden`] for tokens that follow those in `cache`, which then holds them too. The cache must have
+    /// room ([`KvCache::reserve`]); `first` and `last` of `input` name columns of the cache.
+    pub fn hidden_cached(&self, input: &Input, cache: &mut KvCache) -> Tensor<2> {
+        assert!(cache.len() + input.time <= cache.capacity(), "the cache has no room for these tokens");
+        decoder::hidden(&self.config, &self.params, self.rope.as_ref(), input, Some(cache))
+    }
+
+    /// Next-token logits. hidden [N, D] → [N, V]. Select rows first, so that only needed positions pay.
+    /// Panics on a score model.
+    pub fn logits(&self, hidden_nd: Tensor<2>) -> Tensor<2> {
+        assert!(self.head == Head::Lm, "a score model has no logits");
+        let name = match (self.config.tie_embeddings, self.config.arch) {
+            (false, _) => "lm_head.weight",
+            (true, Arch::Gpt2) => "transformer.wte.weight",
+            (true, _) => "model.embed_tokens.weight",
+        };
+        hidden_nd.matmul(self.params.matrix(name).transpose())
+    }
+
+    /// Scores. hidden [N, D] → [N]. Panics on a language model.
+    pub fn scores(&self, hidden_nd: Tensor<2>) -> Tensor<1> {
+        assert!(self.head == Head::Score, "a language model has no score head");
+        let [n, _] = hidden_nd.dims();
+        hidden_nd.matmul(self.params.matrix("score.weight").transpose()).reshape([n])
+    }
+
+    /// The device of the weights, on which a forward pass runs.
+    pub fn device(&self) -> Device {
+        self.params.iter().next().expect("a model has parameters").value.device()
+    }
+
+    /// The same weights, each a leaf of a new graph.
+    pub fn trainable(&self) -> Self {
+        let params = self.params.map(|value| value.inner().autodiff().require_grad());
+        Self { params, ..self.clone() }
+    }
+
+    /// The live weights without a graph; later updates of this model do not reach the copy.
+    pub fn frozen(&self) -> Self {
+        let params = self.params.map(Tensor::inner);
+        Self { params, ..self.clone() }
+    }
+
+    /// The trunk with a new score head: how a reward model starts from a language model.
+    pub fn with_score_head(&self, seed: u64) -> Self {
+        let device = self.device();
+        let slots = layout::layout(&self.config, Head::Score);
+        let keep = |slot: &layout::Slot| match self.params.get(&slot.name) {
+            Some(param) => param.clone(),
+            None => params::init(slot, seed, &device),
+        };
+        Self { params: Params::new(slots.iter().map(keep).collect()), head: Head::Score, ..self.clone() }
+    }
+
+    /// Every parameter's name, shape and elements, in one readback.
+    pub async fn weights(&self) -> Result<Vec<(String, Vec<usize>, Vec<f32>)>> {
+        let read = self.params.iter().fold(Transaction::default(), |read, p| read.register(p.value.clone().inner()));
+        let data = read.execute_async().await.map_err(device_error)?;
+        let named = self.params.iter().zip(data);
+        named.map(|(p, data)| Ok((p.name.clone(), p.shape.clone(), data.try_into_vec::<f32>().map_err(device_error)?))).collect()
+    }
+
+    /// SHA-256 over names, shapes and bits of all parameters, in hexadecimal.
+    pub async fn digest(&self) -> Result<String> {
+        let mut hash = Sha256::new();
+        for (name, shape, values) in self.weights().await? {
+            hash.update(format!("{name} {shape:?}\n"));
+            for value in values {
+                hash.update(value.to_bits().to_le_bytes());
+            }
+        }
+        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+/// Whatever the device reports while being read.
+pub(crate) fn device_error(error: impl std::fmt::Debug) -> Error {
+    Error::Device(format!("{error:?}"))
+}

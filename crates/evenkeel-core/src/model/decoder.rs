@@ -1,0 +1,132 @@
+//! The forward pass of every supported family, from tokens to final hidden states.
+//!
+//! Shape letters: B batch, T time, N = B·T, D model, H heads, K key/value heads, E head size.
+
+use burn::tensor::{Int, Tensor, activation};
+
+use super::attention::attention;
+use super::cache::KvCache;
+use super::config::{Arch, ModelConfig};
+use super::input::Input;
+use super::layers::{conv1d, head_norm, layer_norm, linear, rms_norm, swiglu};
+use super::params::Params;
+use super::rope::{RopeRows, RopeTable, rotate};
+
+/// One forward pass: what every block reads.
+struct Pass<'a> {
+    config: &'a ModelConfig,
+    params: &'a Params,
+    input: &'a Input,
+    /// Absent in GPT-2, whose positions are learned.
+    rope: Option<RopeRows>,
+}
+
+/// Hidden states after the final norm. → [N, D].
+pub fn hidden(
+    config: &ModelConfig,
+    params: &Params,
+    rope: Option<&RopeTable>,
+    input: &Input,
+    mut cache: Option<&mut KvCache>,
+) -> Tensor<2> {
+    let n = input.batch * input.time;
+    let positions_n: Tensor<1, Int> = input.positions.clone().reshape([n]);
+    let rope = rope.map(|table| table.rows(positions_n.clone()));
+    let pass = Pass { config, params, input, rope };
+    let ids_n = input.ids.clone().reshape([n]);
+    let mut x_nd = pass.embed(ids_n, positions_n);
+    for layer in 0..config.num_layers {
+        x_nd = match config.arch {
+            Arch::Gpt2 => pass.gpt2_block(layer, x_nd, cache.as_deref_mut()),
+            _ => pass.rotary_block(layer, x_nd, cache.as_deref_mut()),
+        };
+    }
+    if let Some(cache) = cache {
+        cache.advance(input.time);
+    }
+    match config.arch {
+        Arch::Gpt2 => pass.layer_norm("transformer.ln_f", x_nd),
+        _ => pass.rms_norm("model.norm", x_nd),
+    }
+}
+
+impl Pass<'_> {
+    fn embed(&self, ids_n: Tensor<1, Int>, positions_n: Tensor<1, Int>) -> Tensor<2> {
+        match self.config.arch {
+            Arch::Gpt2 => {
+                let tokens_nd = self.params.matrix("transformer.wte.weight").select(0, ids_n);
+                tokens_nd + self.params.matrix("transformer.wpe.weight").select(0, positions_n)
+            }
+            _ => self.params.matrix("model.embed_tokens.weight").select(0, ids_n),
+        }
+    }
+
+    /// Llama, Qwen2, Qwen3. x [N, D] → [N, D].
+    fn rotary_block(&self, layer: usize, x_nd: Tensor<2>, cache: Option<&mut KvCache>) -> Tensor<2> {
+        let at = format!("model.layers.{layer}");
+        let normed_nd = self.rms_norm(&format!("{at}.input_layernorm"), x_nd.clone());
+        let x_nd = x_nd + self.rotary_attention(layer, &format!("{at}.self_attn"), normed_nd, cache);
+        let normed_nd = self.rms_norm(&format!("{at}.post_attention_layernorm"), x_nd.clone());
+        let gate = linear(self.params, &format!("{at}.mlp.gate_proj"), normed_nd.clone());
+        let up = linear(self.params, &format!("{at}.mlp.up_proj"), normed_nd);
+        x_nd + linear(self.params, &format!("{at}.mlp.down_proj"), swiglu(gate, up))
+    }
+
+    fn rotary_attention(&self, layer: usize, at: &str, x_nd: Tensor<2>, cache: Option<&mut KvCache>) -> Tensor<2> {
+        let project = |name: &str| {
+            let y = linear(self.params, &format!("{at}.{name}_proj"), x_nd.clone());
+            let [n, width] = y.dims();
+            y.reshape([n, width / self.config.head_dim, self.config.head_dim])
+        };
+        let (mut q_nhe, mut k_nke, v_nke) = (project("q"), project("k"), project("v"));
+        if self.config.arch == Arch::Qwen3 {
+            let norm = |name: &str, x| head_norm(x, self.params.vector(&format!("{at}.{name}.weight")), self.config.norm_eps);
+            (q_nhe, k_nke) = (norm("q_norm", q_nhe), norm("k_norm", k_nke));
+        }
+        let rope = self.rope.as_ref().expect("rotary families have a table");
+        let (q_nhe, k_nke) = (rotate(q_nhe, rope), rotate(k_nke, rope));
+        let mixed = self.attend(layer, q_nhe, k_nke, v_nke, cache);
+        linear(self.params, &format!("{at}.o_proj"), mixed)
+    }
+
+    /// x [N, D] → [N, D].
+    fn gpt2_block(&self, layer: usize, x_nd: Tensor<2>, cache: Option<&mut KvCache>) -> Tensor<2> {
+        let at = format!("transformer.h.{layer}");
+        let (d, h, e) = (self.config.hidden_size, self.config.num_heads, self.config.head_dim);
+        let normed_nd = self.layer_norm(&format!("{at}.ln_1"), x_nd.clone());
+        let qkv = conv1d(self.params, &format!("{at}.attn.c_attn"), normed_nd);
+        let [n, _] = qkv.dims();
+        let part = |i: usize| qkv.clone().narrow(1, i * d, d).reshape([n, h, e]);
+        let mixed = self.attend(layer, part(0), part(1), part(2), cache);
+        let x_nd = x_nd + conv1d(self.params, &format!("{at}.attn.c_proj"), mixed);
+        let normed_nd = self.layer_norm(&format!("{at}.ln_2"), x_nd.clone());
+        let inner = activation::gelu_approximate(conv1d(self.params, &format!("{at}.mlp.c_fc"), normed_nd));
+        x_nd + conv1d(self.params, &format!("{at}.mlp.c_proj"), inner)
+    }
+
+    /// q [N, H, E], k, v [N, K, E] → [N, H·E]; with a cache the keys are all that it holds.
+    fn attend(&self, layer: usize, q_nhe: Tensor<3>, k_nke: Tensor<3>, v_nke: Tensor<3>, cache: Option<&mut KvCache>) -> Tensor<2> {
+        let (b, t) = (self.input.batch, self.input.time);
+        let (h, k, e) = (self.config.num_heads, self.config.num_kv_heads, self.config.head_dim);
+        let q = q_nhe.reshape([b, t, h, e]);
+        let keys = k_nke.reshape([b, t, k, e]);
+        let values = v_nke.reshape([b, t, k, e]);
+        let (keys, values) = match cache {
+            Some(cache) => cache.append(layer, keys, values),
+            None => (keys, values),
+        };
+        let (first, last) = (self.input.first.clone(), self.input.last.clone());
+        let scale = (1.0 / (e as f64).sqrt()) as f32;
+        attention(q, keys, values, first, last, scale).reshape([b * t, h * e])
+    }
+
+    fn rms_norm(&self, name: &str, x_nd: Tensor<2>) -> Tensor<2> {
+        rms_norm(x_nd, self.params.vector(&format!("{name}.weight")), self.config.norm_eps)
+    }
+
+    fn layer_norm(&self, name: &str, x_nd: Tensor<2>) -> Tensor<2> {
+        let weight = self.params.vector(&format!("{name}.weight"));
+        let bias = self.params.vector(&format!("{name}.bias"));
+        layer_norm(x_nd, weight, bias, self.config.norm_eps)
+    }
+}

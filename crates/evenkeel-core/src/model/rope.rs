@@ -1,0 +1,122 @@
+//! Rotary positions, rotate-half convention. Source: Su et al. 2021 (RoFormer), as transformers lays it out.
+//!
+//! Shape letters: N rows (batch × time), P positions, H heads, D head size, E = D/2.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use super::config::{ModelConfig, RopeStretch};
+use super::fields::Fields;
+use crate::Result;
+
+/// cos and sin of every position, computed on the host in f64 once per model. Both [P, E].
+#[derive(Debug, Clone)]
+pub struct RopeTable {
+    cos_pe: Tensor<2>,
+    sin_pe: Tensor<2>,
+}
+
+/// The rows of the table that one forward needs. Both [N, 1, E].
+#[derive(Debug, Clone)]
+pub struct RopeRows {
+    cos_n1e: Tensor<3>,
+    sin_n1e: Tensor<3>,
+}
+
+impl RopeTable {
+    pub fn new(config: &ModelConfig, device: &Device) -> Self {
+        let frequencies = frequencies(config);
+        let size = [config.max_positions, frequencies.len()];
+        let table = |f: fn(f64) -> f64| {
+            let angles = (0..size[0]).flat_map(|p| frequencies.iter().map(move |w| p as f64 * w));
+            let values: Vec<f32> = angles.map(|angle| f(angle) as f32).collect();
+            Tensor::from_data(TensorData::new(values, size), device)
+        };
+        Self { cos_pe: table(f64::cos), sin_pe: table(f64::sin) }
+    }
+
+    /// positions [N] → the rows to rotate with.
+    pub fn rows(&self, positions_n: Tensor<1, Int>) -> RopeRows {
+        let gather = |table: &Tensor<2>| table.clone().select(0, positions_n.clone()).unsqueeze_dim(1);
+        RopeRows { cos_n1e: gather(&self.cos_pe), sin_n1e: gather(&self.sin_pe) }
+    }
+}
+
+/// Rotates the halves of each head. x [N, H, D] → [N, H, D].
+pub fn rotate(x_nhd: Tensor<3>, rows: &RopeRows) -> Tensor<3> {
+    let [_, _, d] = x_nhd.dims();
+    let low = x_nhd.clone().narrow(2, 0, d / 2);
+    let high = x_nhd.narrow(2, d / 2, d / 2);
+    let (cos, sin) = (rows.cos_n1e.clone(), rows.sin_n1e.clone());
+    let rotated_low = low.clone() * cos.clone() - high.clone() * sin.clone();
+    let rotated_high = high * cos + low * sin;
+    Tensor::cat(vec![rotated_low, rotated_high], 2)
+}
+
+/// θ^(−2i/D) for i < D/2, stretched where the model says so.
+fn frequencies(config: &ModelConfig) -> Vec<f64> {
+    let d = config.head_dim as f64;
+    (0..config.head_dim / 2)
+        .map(|i| config.rope_theta.powf(-2.0 * i as f64 / d))
+        .map(|w| config.rope_stretch.map_or(w, |s| stretched(w, &s)))
+        .collect()
+}
+
+/// Long waves are slowed by `factor`, short ones kept, those between are blended.
+fn stretched(frequency: f64, s: &RopeStretch) -> f64 {
+    let wavelength = std::f64::consts::TAU / frequency;
+    if wavelength < s.original_max_positions / s.high_freq_factor {
+        return frequency;
+    }
+    if wavelength > s.original_max_positions / s.low_freq_factor {
+        return frequency / s.factor;
+    }
+    let kept = (s.original_max_positions / wavelength - s.low_freq_factor) / (s.high_freq_factor - s.low_freq_factor);
+    (1.0 - kept) * frequency / s.factor + kept * frequency
+}
+
+/// θ and stretching from `rope_parameters` (transformers 5) or `rope_theta` and `rope_scaling` (before).
+pub fn from_config(fields: &Fields) -> Result<(f64, Option<RopeStretch>)> {
+    const DEFAULT_THETA: f64 = 10_000.0;
+    if fields.number_or("partial_rotary_factor", 1.0)? != 1.0 {
+        return Err(fields.problem("partial_rotary_factor", "partly rotated heads are not supported", "only 1.0 is"));
+    }
+    let outer_theta = fields.optional_number("rope_theta")?;
+    let (key, object) = match fields.object("rope_parameters")? {
+        Some(object) => ("rope_parameters", Some(object)),
+        None => ("rope_scaling", fields.object("rope_scaling")?),
+    };
+    let Some(object) = object else {
+        return Ok((outer_theta.unwrap_or(DEFAULT_THETA), None));
+    };
+    let inner = Fields::new(key, object);
+    let theta = inner.optional_number("rope_theta")?.or(outer_theta).unwrap_or(DEFAULT_THETA);
+    if inner.number_or("partial_rotary_factor", 1.0)? != 1.0 {
+        return Err(fields.problem(key, "partly rotated heads are not supported", "only partial_rotary_factor 1.0 is"));
+    }
+    let kind = match inner.optional_string("rope_type")? {
+        Some(kind) => kind,
+        None => inner.optional_string("type")?.unwrap_or_else(|| "default".into()),
+    };
+    match kind.as_str() {
+        "default" => Ok((theta, None)),
+        "llama3" => Ok((theta, Some(stretch(&inner)?))),
+        other => Err(fields.problem(key, &format!("rope_type `{other}` is not supported"), "supported: default, llama3")),
+    }
+}
+
+fn stretch(inner: &Fields) -> Result<RopeStretch> {
+    let s = RopeStretch {
+        factor: inner.number("factor")?,
+        low_freq_factor: inner.number("low_freq_factor")?,
+        high_freq_factor: inner.number("high_freq_factor")?,
+        original_max_positions: inner.number("original_max_position_embeddings")?,
+    };
+    if s.factor < 1.0 || s.high_freq_factor <= s.low_freq_factor || s.low_freq_factor == 0.0 {
+        return Err(inner.problem(
+            "factor",
+            "llama3 scaling needs factor ≥ 1 and 0 < low_freq_factor < high_freq_factor",
+            "correct config.json",
+        ));
+    }
+    Ok(s)
+}
