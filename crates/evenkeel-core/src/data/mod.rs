@@ -3,18 +3,24 @@
 //! `reader` cuts files into rows and `rows` understands them (TRL's shapes, detected), `encode` tokenises and masks,
 //! `load` does both and counts into a `report`.
 
+pub mod encode;
 mod fault;
 mod fields;
 mod implicit;
 mod json;
 mod lines;
+pub mod load;
 pub mod reader;
+pub mod report;
 pub mod rows;
 pub mod shape;
 
+pub use encode::{DropReason, EncodeOptions, Encoded, Encoder, PairRule};
 pub use fault::Fault;
 pub use lines::DEFAULT_ROW_CAP;
+pub use load::{AnyExample, Example, Loaded, Loader};
 pub use reader::{BadRowList, BadRows, NumberedRow, RowReader};
+pub use report::{DataReport, Histogram, LengthUnit, SampleRow, Span, SpanKind, spans};
 pub use rows::{Content, Message, Row, TokenRow};
 pub use shape::{Form, Kind, Shape};
 

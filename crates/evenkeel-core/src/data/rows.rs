@@ -8,15 +8,7 @@ use serde_json::{Map, Value};
 use super::fault::Fault;
 use super::shape::{Form, Kind, Shape, kind_of};
 use super::{fields, implicit, json};
-
-/// One turn of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Message {
-    /// `system`, `user`, `assistant` or `tool`.
-    pub role: String,
-    /// What was said.
-    pub content: String,
-}
+pub use crate::text::Message;
 
 /// A prompt or an answer: a string, or a list of messages.
 #[derive(Debug, Clone, PartialEq)]
