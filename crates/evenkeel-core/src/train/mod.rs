@@ -1,1 +1,12 @@
-//! Trainers, one file each.
+//! Trainers, one readable file each: `sft`, `reward`, `dpo`, `ppo`. Shared: `maths`, `optimizer`, `forward`, and the run loop in `run`.
+
+pub mod dpo;
+pub mod forward;
+pub mod maths;
+pub mod optimizer;
+pub mod order;
+pub mod ppo;
+pub mod reward;
+pub mod run;
+pub mod sft;
+pub mod state;
