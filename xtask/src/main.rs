@@ -1,1 +1,59 @@
-fn main() {}
+//! The project's chores, one word each: `cargo xtask setup | lint | web | test`.
+//!
+//! Kept to the standard library, anyhow and serde_json, because every use of it waits for it to compile.
+
+mod browser;
+mod cache;
+mod command;
+mod features;
+mod http;
+mod setup;
+mod steps;
+mod tools;
+mod wasm;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use steps::Report;
+
+const HELP: &str = "\
+cargo xtask CHORE
+
+  setup   install whatever is missing for the others, saying what and why before each
+  lint    fmt --check and clippy, native and wasm32
+  web     the worker's tests and the page, in headless Chromium with WebGPU on the CPU
+  test    everything CI runs: setup, lint, tests, documentation, web, the command line end to end
+
+Build output and tools are kept in one folder outside the clone: $EVENKEEL_CACHE, else
+$XDG_CACHE_HOME/evenkeel, else ~/.cache/evenkeel. A second run is quick.";
+
+fn main() -> ExitCode {
+    match run(&std::env::args().skip(1).collect::<Vec<_>>()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether everything that was asked for went well.
+fn run(args: &[String]) -> Result<bool> {
+    let chore = match args {
+        [] => "help",
+        [chore] => chore.as_str(),
+        [_, extra, ..] => bail!("`{extra}` is one word too many.\n\n{HELP}"),
+    };
+    let mut report = Report::default();
+    match chore {
+        "setup" => setup::everything(&mut report),
+        "lint" => steps::lint(&mut report),
+        "web" => steps::web(&mut report),
+        "test" => steps::test(&mut report),
+        "help" | "--help" | "-h" => println!("{HELP}"),
+        unknown => bail!("`{unknown}` is not a chore.\n\n{HELP}"),
+    }
+    Ok(report.print_and_judge())
+}

@@ -1,0 +1,42 @@
+//! Where build output and tools are kept: one folder outside the clone.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// The folder that holds everything below; created if it is not there.
+fn root() -> Result<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let folder = set("EVENKEEL_CACHE")
+        .or_else(|| set("XDG_CACHE_HOME").map(|base| base.join("evenkeel")))
+        .or_else(|| set("HOME").map(|home| home.join(".cache/evenkeel")))
+        .context("no place for build output: set EVENKEEL_CACHE to a folder")?;
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot create the cache folder {}: set EVENKEEL_CACHE to one that can be", folder.display()))?;
+    Ok(folder.canonicalize()?)
+}
+
+/// Cargo's target folder for everything but xtask itself.
+pub fn target() -> Result<PathBuf> {
+    Ok(root()?.join("target"))
+}
+
+/// `cargo install --root` of the tools.
+pub fn tools() -> Result<PathBuf> {
+    Ok(root()?.join("tools"))
+}
+
+/// The linked toolchain with its rebuilt wasm32 library.
+pub fn wasm_toolchain() -> Result<PathBuf> {
+    Ok(root()?.join("wasm-toolchain"))
+}
+
+/// The page as trunk built it for the browser check.
+pub fn dist() -> Result<PathBuf> {
+    Ok(root()?.join("dist"))
+}
+
+/// The root of this repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the repository")
+}

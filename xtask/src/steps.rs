@@ -1,0 +1,147 @@
+//! What is run and in which order, cheapest first, and the table that says how it went.
+
+use std::time::Instant;
+
+use anyhow::{Result, anyhow};
+
+use crate::{
+    browser, cache,
+    command::{command, run},
+    features, setup,
+    wasm::Toolchain,
+};
+
+/// The verdict of every step so far.
+#[derive(Default)]
+pub struct Report {
+    rows: Vec<Row>,
+}
+
+struct Row {
+    name: String,
+    verdict: Verdict,
+    seconds: f64,
+}
+
+#[derive(PartialEq)]
+enum Verdict {
+    Passed,
+    Failed,
+    NotRun,
+}
+
+impl Report {
+    /// Runs one step and keeps its verdict; the value is None where it failed.
+    pub fn step<T>(&mut self, name: &str, work: impl FnOnce() -> Result<T>) -> Option<T> {
+        println!("\n== {name}");
+        let start = Instant::now();
+        let outcome = work();
+        let verdict = match &outcome {
+            Ok(_) => Verdict::Passed,
+            Err(error) => {
+                println!("{name} failed: {error:#}");
+                Verdict::Failed
+            }
+        };
+        self.rows.push(Row { name: name.into(), verdict, seconds: start.elapsed().as_secs_f64() });
+        outcome.ok()
+    }
+
+    /// Like [`Report::step`], for a step that makes no sense without what an earlier one gave.
+    fn step_after<N, T>(&mut self, name: &str, needed: Option<N>, work: impl FnOnce(N) -> Result<T>) -> Option<T> {
+        match needed {
+            Some(needed) => self.step(name, || work(needed)),
+            None => {
+                self.rows.push(Row { name: name.into(), verdict: Verdict::NotRun, seconds: 0.0 });
+                None
+            }
+        }
+    }
+
+    /// Prints a line per step; whether all passed. A step that could not be run counts as a failure.
+    pub fn print_and_judge(&self) -> bool {
+        if self.rows.is_empty() {
+            return true;
+        }
+        println!("\n{:<44} {:>8}  seconds", "step", "verdict");
+        for row in &self.rows {
+            let verdict = match row.verdict {
+                Verdict::Passed => "ok",
+                Verdict::Failed => "FAILED",
+                Verdict::NotRun => "NOT RUN",
+            };
+            println!("{:<44} {verdict:>8}  {:.0}", row.name, row.seconds);
+        }
+        self.rows.iter().all(|row| row.verdict == Verdict::Passed)
+    }
+}
+
+/// Formatting and lints, native and wasm32.
+pub fn lint(report: &mut Report) {
+    report.step("formatting", || run(&mut command("cargo", &["fmt", "--all", "--check"])?));
+    report.step("one set of features", features::agree);
+    report.step("clippy", clippy);
+    let toolchain = report.step("set-up: wasm32 target", setup::wasm_target);
+    report.step_after("clippy for wasm32", toolchain.as_ref(), clippy_wasm);
+}
+
+/// The worker's tests and the page, in a real browser.
+pub fn web(report: &mut Report) {
+    let toolchain = report.step("set-up: wasm32 target", setup::wasm_target);
+    let chromium = report.step("set-up: Chromium", setup::chromium);
+    let runner = report.step("set-up: wasm-bindgen and wasm-pack", setup::wasm_test_runner);
+    let ready = toolchain.as_ref().filter(|_| chromium.is_some() && runner.is_some());
+    report.step_after("tests in the browser's worker", ready, worker_tests);
+    let trunk = report.step("set-up: trunk", setup::trunk);
+    let page = report.step_after("page build", ready.filter(|_| trunk.is_some()), browser::build_page);
+    report.step_after("page in the browser", page, |()| browser::page_works());
+}
+
+/// Everything CI runs.
+pub fn test(report: &mut Report) {
+    lint(report);
+    let vulkan = report.step("set-up: Vulkan driver", setup::vulkan);
+    report.step_after("tests", vulkan, |()| tests());
+    report.step("documentation", documentation);
+    report.step("command line", command_line_end_to_end);
+    web(report);
+}
+
+fn clippy() -> Result<()> {
+    let args = ["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    run(&mut command("cargo", &args)?)
+}
+
+/// The crates that the browser gets, with what does not work there forbidden.
+fn clippy_wasm(toolchain: &Toolchain) -> Result<()> {
+    let crates = ["-p", "evenkeel-kernels", "-p", "evenkeel-core", "-p", "evenkeel-web"];
+    let mut clippy = toolchain.command("cargo", &["clippy", "--release", "--target", "wasm32-unknown-unknown"])?;
+    clippy.env("CLIPPY_CONF_DIR", cache::repository().join("xtask/clippy-wasm"));
+    run(clippy.args(crates).args(["--", "-D", "warnings"]))
+}
+
+/// Every native test, on the CPU and on a Vulkan adapter that must be there.
+fn tests() -> Result<()> {
+    run(command("cargo", &["test", "--release", "--workspace"])?.env("EVENKEEL_GPU", "yes"))
+}
+
+/// Documentation of the whole workspace: a part of it would resolve features, and so build burn, once more.
+fn documentation() -> Result<()> {
+    let args = ["doc", "--release", "--workspace", "--no-deps", "--lib"];
+    run(command("cargo", &args)?.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// The binary as a user runs it. The demo joins here on a small budget once it exists.
+fn command_line_end_to_end() -> Result<()> {
+    run(&mut command("cargo", &["run", "--release", "--", "--help"])?)
+}
+
+/// A kernel on WebGPU against its CPU twin, in a dedicated worker of headless Chromium. No adapter is a failure.
+fn worker_tests(toolchain: &Toolchain) -> Result<()> {
+    let driver = crate::command::which("chromedriver").ok_or_else(|| anyhow!("chromedriver is not on PATH"))?;
+    let driver = driver.to_string_lossy();
+    let args = ["test", "--headless", "--chrome", "--chromedriver", &driver, "--mode", "no-install", "--release"];
+    let mut test = toolchain.command("wasm-pack", &args)?;
+    test.args(["crates/evenkeel-web", "--test", "suite"]).env("WASM_BINDGEN_TEST_TIMEOUT", "300");
+    run(&mut test)
+}
