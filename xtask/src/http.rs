@@ -13,17 +13,18 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-/// A folder served on a free port of 127.0.0.1 until the program ends.
+/// A folder served on a free port of 127.0.0.1 until the program ends. It is a proxy too, one that refuses everything:
+/// a browser that is told to use it shows here what it wants from other hosts.
 pub struct Server {
     pub address: SocketAddr,
-    missing: Arc<Mutex<Vec<String>>>,
+    refused: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
     pub fn start(folder: &Path) -> Result<Server> {
         let listener = TcpListener::bind("127.0.0.1:0").context("no free port on 127.0.0.1")?;
-        let (address, missing) = (listener.local_addr()?, Arc::default());
-        let (folder, log): (PathBuf, Arc<Mutex<Vec<String>>>) = (folder.canonicalize()?, Arc::clone(&missing));
+        let (address, refused) = (listener.local_addr()?, Arc::default());
+        let (folder, log): (PathBuf, Arc<Mutex<Vec<String>>>) = (folder.canonicalize()?, Arc::clone(&refused));
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (folder, log) = (folder.clone(), Arc::clone(&log));
@@ -31,16 +32,16 @@ impl Server {
                 thread::spawn(move || answer(stream, &folder, &log).ok());
             }
         });
-        Ok(Server { address, missing })
+        Ok(Server { address, refused })
     }
 
-    /// What was asked for and is not in the folder.
-    pub fn missing(&self) -> Vec<String> {
-        self.missing.lock().expect("no thread panics while it holds the list").clone()
+    /// What was asked for and not given: a path that is not in the folder, or another host's address.
+    pub fn refused(&self) -> Vec<String> {
+        self.refused.lock().expect("no thread panics while it holds the list").clone()
     }
 }
 
-fn answer(stream: TcpStream, folder: &Path, missing: &Mutex<Vec<String>>) -> Result<()> {
+fn answer(stream: TcpStream, folder: &Path, refused: &Mutex<Vec<String>>) -> Result<()> {
     let mut lines = BufReader::new(&stream).lines();
     let request = lines.next().context("an empty request")??;
     while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
@@ -51,7 +52,7 @@ fn answer(stream: TcpStream, folder: &Path, missing: &Mutex<Vec<String>>) -> Res
     let (status, body) = match fs::read(folder.join(name)) {
         Ok(body) if inside => ("200 OK", body),
         _ => {
-            missing.lock().expect("no thread panics while it holds the list").push(path.to_owned());
+            refused.lock().expect("no thread panics while it holds the list").push(path.to_owned());
             ("404 Not Found", Vec::new())
         }
     };

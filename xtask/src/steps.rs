@@ -94,7 +94,7 @@ pub fn web(report: &mut Report) {
     report.step_after("tests in the browser's worker", ready, worker_tests);
     let trunk = report.step("set-up: trunk", setup::trunk);
     let page = report.step_after("page build", ready.filter(|_| trunk.is_some()), browser::build_page);
-    report.step_after("page in the browser", page, |()| browser::page_works());
+    report.step_after("page in the browser", page, |()| browser::page_works(&cache::dist()?));
 }
 
 /// Everything CI runs.
