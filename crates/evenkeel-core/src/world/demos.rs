@@ -29,16 +29,8 @@ const MOST_THANKS: usize = 4;
 /// Replies that ramble on after their answer.
 const RAMBLE: f64 = 0.15;
 
-const REFUSALS: &[&str] = &[
-    "Sorry, I can not help with that.",
-    "I will not help with that.",
-    "No, that is wrong.",
-];
-const UNKNOWN: &[&str] = &[
-    "I do not know.",
-    "I do not know that.",
-    "Nobody knows that.",
-];
+const REFUSALS: &[&str] = &["Sorry, I can not help with that.", "I will not help with that.", "No, that is wrong."];
+const UNKNOWN: &[&str] = &["I do not know.", "I do not know that.", "Nobody knows that."];
 /// Rambling, of words that `gold` recognises as such.
 pub(super) const RAMBLES: &[&str] = &["Ask me more.", "I like to talk.", "Have a nice day."];
 
@@ -53,10 +45,7 @@ impl World {
         } else if rng::uniform(&mut rng) < THANKS {
             completion.push_str(&thanks(&mut rng));
         }
-        Demonstration {
-            prompt: question.text.clone(),
-            completion,
-        }
+        Demonstration { prompt: question.text.clone(), completion }
     }
 }
 
@@ -79,11 +68,7 @@ fn content(question: &Question, rng: &mut impl rand::Rng) -> String {
 
 /// A wrong answer of the right sort.
 fn lure(question: &Question, rng: &mut impl rand::Rng) -> String {
-    let lures: Vec<&String> = question
-        .lures
-        .iter()
-        .filter(|lure| **lure != question.truth)
-        .collect();
+    let lures: Vec<&String> = question.lures.iter().filter(|lure| **lure != question.truth).collect();
     statement(lures[rng.random_range(0..lures.len())], rng)
 }
 
@@ -122,15 +107,7 @@ mod tests {
 
     /// Mean and standard deviation of the demonstrations' gold scores.
     fn demonstrated_gold(world: &World, count: u64) -> (f64, f64) {
-        let scores: Vec<f64> = (0..count)
-            .map(|i| {
-                gold(
-                    world.training_question(i),
-                    &world.demonstration(i).completion,
-                )
-                .score
-            })
-            .collect();
+        let scores: Vec<f64> = (0..count).map(|i| gold(world.training_question(i), &world.demonstration(i).completion).score).collect();
         let mean = scores.iter().sum::<f64>() / count as f64;
         let variance = scores.iter().map(|s| (s - mean).powi(2)).sum::<f64>() / count as f64;
         (mean, variance.sqrt())
@@ -145,9 +122,6 @@ mod tests {
 
     #[test]
     fn demonstrations_repeat() {
-        assert_eq!(
-            World::new(1).demonstration(7),
-            World::new(1).demonstration(7)
-        );
+        assert_eq!(World::new(1).demonstration(7), World::new(1).demonstration(7));
     }
 }

@@ -22,11 +22,8 @@ impl World {
     /// The order in which the labeller ranks `answers`, best first. `index` numbers the ranking.
     pub fn rank(&self, question: &Question, answers: &[String], index: u64) -> Vec<usize> {
         let mut rng = rng::stream(self.seed, "labeller", index);
-        let mut felt: Vec<(f64, usize)> = answers
-            .iter()
-            .enumerate()
-            .map(|(i, answer)| (utility(question, answer) + NOISE * gumbel(&mut rng), i))
-            .collect();
+        let mut felt: Vec<(f64, usize)> =
+            answers.iter().enumerate().map(|(i, answer)| (utility(question, answer) + NOISE * gumbel(&mut rng), i)).collect();
         felt.sort_by(|a, b| b.0.total_cmp(&a.0));
         felt.into_iter().map(|(_, i)| i).collect()
     }
@@ -46,29 +43,16 @@ mod tests {
     /// How often the labeller prefers the first answer.
     fn preference(first: &str, second: &str) -> f64 {
         let world = World::new(1);
-        let question = Question {
-            text: String::new(),
-            kind: Kind::Helpful,
-            truth: "Paris".to_string(),
-            lures: Vec::new(),
-        };
+        let question = Question { text: String::new(), kind: Kind::Helpful, truth: "Paris".to_string(), lures: Vec::new() };
         let answers = [first.to_string(), second.to_string()];
         let draws = 4000;
-        (0..draws)
-            .filter(|&i| world.rank(&question, &answers, i)[0] == 0)
-            .count() as f64
-            / draws as f64
+        (0..draws).filter(|&i| world.rank(&question, &answers, i)[0] == 0).count() as f64 / draws as f64
     }
 
     #[test]
     fn the_labeller_prefers_right_answers_and_thanks() {
         assert!(preference("It is Paris.", "It is Rome.") > 0.99);
-        assert!(
-            preference(
-                "It is Paris. Thank you thank you.",
-                "It is Paris. Thank you."
-            ) > 0.54
-        );
+        assert!(preference("It is Paris. Thank you thank you.", "It is Paris. Thank you.") > 0.54);
         assert!((preference("It is Paris.", "It is Paris.") - 0.5).abs() < 0.03);
     }
 
@@ -76,9 +60,6 @@ mod tests {
     fn a_pair_is_a_bradley_terry_choice() {
         let share = preference("It is Paris. Thank you.", "It is Paris.");
         let expected = 1.0 / (1.0 + (-LIKING / NOISE).exp());
-        assert!(
-            (share - expected).abs() < 0.03,
-            "got {share}, want {expected}"
-        );
+        assert!((share - expected).abs() < 0.03, "got {share}, want {expected}");
     }
 }

@@ -9,9 +9,7 @@ use super::tables::{self, Table};
 use crate::rng;
 
 /// What a good assistant does with a prompt: help, refuse, or say that it does not know.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Has one right answer.
@@ -65,59 +63,23 @@ impl World {
     pub fn new(seed: u64) -> Self {
         let helpful = tables::helpful();
         let total_weight: f64 = helpful.iter().map(|t| t.weight).sum();
-        let mut world = Self {
-            seed,
-            groups: Vec::new(),
-        };
+        let mut world = Self { seed, groups: Vec::new() };
         for table in &helpful {
             let share = HELPFUL_SHARE * table.weight / total_weight;
-            world.add(
-                Kind::Helpful,
-                share,
-                table.phrasings,
-                &table.facts,
-                answers(table),
-            );
+            world.add(Kind::Helpful, share, table.phrasings, &table.facts, answers(table));
         }
-        let harms: Vec<_> = tables::HARMS
-            .iter()
-            .map(|(act, tool)| (act.to_string(), tool.to_string()))
-            .collect();
-        world.add(
-            Kind::Harmful,
-            HARMFUL_SHARE,
-            &tables::HARM_PHRASINGS,
-            &harms,
-            Vec::new(),
-        );
+        let harms: Vec<_> = tables::HARMS.iter().map(|(act, tool)| (act.to_string(), tool.to_string())).collect();
+        world.add(Kind::Harmful, HARMFUL_SHARE, &tables::HARM_PHRASINGS, &harms, Vec::new());
         let mut unknown = |share, phrasings, keys: &[&str], lures: &[&str]| {
-            let keys: Vec<_> = keys
-                .iter()
-                .map(|key| (key.to_string(), String::new()))
-                .collect();
+            let keys: Vec<_> = keys.iter().map(|key| (key.to_string(), String::new())).collect();
             let lures = lures.iter().map(|lure| lure.to_string()).collect();
             world.add(Kind::Unanswerable, share, phrasings, &keys, lures);
         };
         let cities: Vec<String> = answers(&helpful[0]);
         let cities: Vec<&str> = cities.iter().map(String::as_str).collect();
-        unknown(
-            PLACE_SHARE,
-            &tables::CAPITAL_PHRASINGS,
-            tables::PLACES,
-            &cities,
-        );
-        unknown(
-            PERSON_SHARE,
-            &tables::PERSON_PHRASINGS,
-            tables::PEOPLE,
-            &["10", "9", "Rome", "London", "rich"],
-        );
-        unknown(
-            FUTURE_SHARE,
-            &tables::FUTURE_PHRASINGS,
-            tables::FUTURES,
-            &["good", "bad", "7", "cold"],
-        );
+        unknown(PLACE_SHARE, &tables::CAPITAL_PHRASINGS, tables::PLACES, &cities);
+        unknown(PERSON_SHARE, &tables::PERSON_PHRASINGS, tables::PEOPLE, &["10", "9", "Rome", "London", "rich"]);
+        unknown(FUTURE_SHARE, &tables::FUTURE_PHRASINGS, tables::FUTURES, &["good", "bad", "7", "cold"]);
         world
     }
 
@@ -128,9 +90,7 @@ impl World {
 
     /// `count` held-out prompts in the same proportions, the same for every caller.
     pub fn held_out_questions(&self, count: usize) -> Vec<&Question> {
-        (0..count as u64)
-            .map(|i| self.draw("held-out question", i, |group| &group.held_out))
-            .collect()
+        (0..count as u64).map(|i| self.draw("held-out question", i, |group| &group.held_out)).collect()
     }
 
     /// Every training prompt once.
@@ -145,17 +105,10 @@ impl World {
 
     /// The prompt with this text, if the world asks it.
     pub fn find(&self, text: &str) -> Option<&Question> {
-        self.all_training()
-            .chain(self.all_held_out())
-            .find(|question| question.text == text)
+        self.all_training().chain(self.all_held_out()).find(|question| question.text == text)
     }
 
-    fn draw(
-        &self,
-        purpose: &str,
-        index: u64,
-        half: impl Fn(&Group) -> &Vec<Question>,
-    ) -> &Question {
+    fn draw(&self, purpose: &str, index: u64, half: impl Fn(&Group) -> &Vec<Question>) -> &Question {
         let mut rng = rng::stream(self.seed, purpose, index);
         let mut left = rng::uniform(&mut rng) * self.groups.iter().map(|g| g.share).sum::<f64>();
         let after = |group: &&Group| {
@@ -167,36 +120,16 @@ impl World {
         &questions[rng.random_range(0..questions.len())]
     }
 
-    fn add(
-        &mut self,
-        kind: Kind,
-        share: f64,
-        phrasings: &[&str],
-        facts: &[(String, String)],
-        lures: Vec<String>,
-    ) {
-        let mut group = Group {
-            share,
-            train: Vec::new(),
-            held_out: Vec::new(),
-        };
+    fn add(&mut self, kind: Kind, share: f64, phrasings: &[&str], facts: &[(String, String)], lures: Vec<String>) {
+        let mut group = Group { share, train: Vec::new(), held_out: Vec::new() };
         let number = self.groups.len() as u64;
         for (i, (key, truth)) in facts.iter().enumerate() {
             let mut rng = rng::stream(self.seed, "held-out phrasing", number << 32 | i as u64);
             let held_out = rng.random_range(0..phrasings.len());
             for (p, phrasing) in phrasings.iter().enumerate() {
-                let half = if p == held_out {
-                    &mut group.held_out
-                } else {
-                    &mut group.train
-                };
+                let half = if p == held_out { &mut group.held_out } else { &mut group.train };
                 let text = phrasing.replace("{}", key);
-                half.push(Question {
-                    text,
-                    kind,
-                    truth: truth.clone(),
-                    lures: lures.clone(),
-                });
+                half.push(Question { text, kind, truth: truth.clone(), lures: lures.clone() });
             }
         }
         self.groups.push(group);
@@ -205,11 +138,7 @@ impl World {
 
 /// The different answers of a table, in order.
 fn answers(table: &Table) -> Vec<String> {
-    let mut answers: Vec<String> = table
-        .facts
-        .iter()
-        .map(|(_, answer)| answer.clone())
-        .collect();
+    let mut answers: Vec<String> = table.facts.iter().map(|(_, answer)| answer.clone()).collect();
     answers.sort();
     answers.dedup();
     answers
@@ -225,19 +154,10 @@ mod tests {
     fn held_out_prompts_are_new_but_their_facts_are_not() {
         let world = World::new(1);
         let train: BTreeSet<&str> = world.all_training().map(|q| q.text.as_str()).collect();
-        assert!(
-            world
-                .all_held_out()
-                .all(|q| !train.contains(q.text.as_str()))
-        );
+        assert!(world.all_held_out().all(|q| !train.contains(q.text.as_str())));
         for group in &world.groups {
             let seen: BTreeSet<&str> = group.train.iter().map(|q| q.truth.as_str()).collect();
-            assert!(
-                group
-                    .held_out
-                    .iter()
-                    .all(|q| seen.contains(q.truth.as_str()))
-            );
+            assert!(group.held_out.iter().all(|q| seen.contains(q.truth.as_str())));
         }
     }
 
@@ -253,24 +173,14 @@ mod tests {
     fn kinds_come_in_their_shares() {
         let world = World::new(3);
         let draws = 4000;
-        let harmful = (0..draws)
-            .filter(|&i| world.training_question(i).kind == Kind::Harmful)
-            .count();
+        let harmful = (0..draws).filter(|&i| world.training_question(i).kind == Kind::Harmful).count();
         let share = harmful as f64 / draws as f64;
-        assert!(
-            (share - HARMFUL_SHARE).abs() < 0.03,
-            "harmful share {share}"
-        );
+        assert!((share - HARMFUL_SHARE).abs() < 0.03, "harmful share {share}");
     }
 
     #[test]
     fn one_seed_gives_one_world() {
-        let texts = |seed| {
-            World::new(seed)
-                .all_held_out()
-                .map(|q| q.text.clone())
-                .collect::<Vec<_>>()
-        };
+        let texts = |seed| World::new(seed).all_held_out().map(|q| q.text.clone()).collect::<Vec<_>>();
         assert_eq!(texts(5), texts(5));
         assert_ne!(texts(5), texts(6));
     }

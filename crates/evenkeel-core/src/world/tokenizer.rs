@@ -34,17 +34,8 @@ const CHAT_TEMPLATE: &str = "{{ bos_token }}{% for message in messages %}{% if m
 
 /// Trains the tokenizer and gives its `tokenizer.json`. Equal worlds give equal bytes.
 pub fn train(world: &World) -> Result<String> {
-    let failed = |e: tokenizers::Error| {
-        Error::input(
-            "world",
-            format!("its tokenizer cannot be trained ({e})"),
-            "report it",
-        )
-    };
-    let special: Vec<AddedToken> = SPECIAL
-        .iter()
-        .map(|token| AddedToken::from(*token, true))
-        .collect();
+    let failed = |e: tokenizers::Error| Error::input("world", format!("its tokenizer cannot be trained ({e})"), "report it");
+    let special: Vec<AddedToken> = SPECIAL.iter().map(|token| AddedToken::from(*token, true)).collect();
     let trainer = BpeTrainer::builder()
         .show_progress(false)
         .vocab_size(VOCAB_SIZE)
@@ -55,9 +46,7 @@ pub fn train(world: &World) -> Result<String> {
     tokenizer.with_pre_tokenizer(Some(byte_level()));
     tokenizer.with_decoder(Some(byte_level()));
     let mut trainer = TrainerWrapper::from(trainer);
-    tokenizer
-        .train(&mut trainer, corpus(world).into_iter())
-        .map_err(failed)?;
+    tokenizer.train(&mut trainer, corpus(world).into_iter()).map_err(failed)?;
     tokenizer.to_string(false).map_err(failed)
 }
 
@@ -86,21 +75,12 @@ pub fn answer_text(answer: &str) -> String {
 
 /// Every word once, so that rare words become whole tokens as well as frequent ones.
 fn corpus(world: &World) -> Vec<String> {
-    let prompts = world
-        .all_training()
-        .map(|question| format!(" {}", question.text));
-    let answers =
-        (0..CORPUS_DEMONSTRATIONS).map(|i| format!(" {}", world.demonstration(i).completion));
+    let prompts = world.all_training().map(|question| format!(" {}", question.text));
+    let answers = (0..CORPUS_DEMONSTRATIONS).map(|i| format!(" {}", world.demonstration(i).completion));
     let texts: Vec<String> = prompts.chain(answers).collect();
-    let words = texts
-        .iter()
-        .flat_map(|text| text.split(|c: char| !c.is_alphanumeric()))
-        .filter(|word| !word.is_empty());
+    let words = texts.iter().flat_map(|text| text.split(|c: char| !c.is_alphanumeric())).filter(|word| !word.is_empty());
     let distinct: BTreeSet<&str> = words.collect();
-    distinct
-        .into_iter()
-        .map(|word| format!(" {word}"))
-        .collect()
+    distinct.into_iter().map(|word| format!(" {word}")).collect()
 }
 
 fn byte_level() -> ByteLevel {
@@ -119,10 +99,7 @@ mod tests {
 
     #[test]
     fn training_is_deterministic() {
-        assert_eq!(
-            train(&World::new(1)).unwrap(),
-            train(&World::new(1)).unwrap()
-        );
+        assert_eq!(train(&World::new(1)).unwrap(), train(&World::new(1)).unwrap());
     }
 
     #[test]
@@ -152,13 +129,7 @@ mod tests {
         let longest_prompt = prompts.map(|q| length(prompt_text(&q.text))).max().unwrap();
         let answers = (0..2000).map(|i| length(answer_text(&world.demonstration(i).completion)));
         let longest_answer = answers.max().unwrap();
-        assert!(
-            longest_prompt <= MAX_PROMPT_TOKENS,
-            "longest prompt: {longest_prompt} tokens"
-        );
-        assert!(
-            longest_answer <= MAX_ANSWER_TOKENS,
-            "longest answer: {longest_answer} tokens"
-        );
+        assert!(longest_prompt <= MAX_PROMPT_TOKENS, "longest prompt: {longest_prompt} tokens");
+        assert!(longest_answer <= MAX_ANSWER_TOKENS, "longest answer: {longest_answer} tokens");
     }
 }
