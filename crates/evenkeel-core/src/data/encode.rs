@@ -390,3 +390,7 @@ fn continuation(text: &Text, answer: &str) -> crate::Result<Vec<u32>> {
         _ => text.encode(answer, false),
     }
 }
+
+#[cfg(test)]
+#[path = "encode_tests.rs"]
+mod tests;

@@ -252,3 +252,7 @@ fn nothing_left(report: &DataReport) -> Error {
         "raise max_length, or give rows that fit",
     )
 }
+
+#[cfg(test)]
+#[path = "load_tests.rs"]
+mod tests;

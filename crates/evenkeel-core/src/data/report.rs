@@ -220,6 +220,8 @@ pub fn spans(text: Option<&Text>, ids: &[u32], mask: &[bool], padding: u32) -> V
     let special = |id: u32| text.is_some_and(|text| text.decode(&[id], true).is_empty() && !text.decode(&[id], false).is_empty());
     let class = |t: usize| (special(ids[t]), trained(t));
     let classes: Vec<(bool, bool)> = (0..ids.len()).map(class).collect();
+    // Behind a leading BOS the text starts anew: decoders drop the blank that their encoder put there.
+    let leading = classes.iter().take_while(|(special, _)| *special).count();
     let mut out = Vec::new();
     let mut emitted = String::new();
     let mut start = 0;
@@ -232,7 +234,8 @@ pub fn spans(text: Option<&Text>, ids: &[u32], mask: &[bool], padding: u32) -> V
             (false, false) => SpanKind::Prompt,
         };
         let shown = match text {
-            Some(text) => new_text(text, &ids[..end], end == ids.len(), &mut emitted),
+            Some(text) if end <= leading => text.decode(&ids[start..end], false),
+            Some(text) => new_text(text, &ids[leading..end], end == ids.len(), &mut emitted),
             None => ids[start..end].iter().map(|id| format!("{id} ")).collect(),
         };
         out.push(Span { text: shown, kind, trained, tokens: run.len() as u32 });
