@@ -1,1 +1,32 @@
-//! stub
+//! evenkeel's own kernels on burn tensors: WGSL on the GPU, a CPU twin on burn's CPU backend, a gradient on both.
+//!
+//! Functions take and return plain burn tensors; the device of the tensors decides what runs. Everything is f32, and the
+//! functions panic with the name of the dimension when shapes disagree (a mismatch is a bug in the caller).
+//! This is the only crate that names cubecl or wgpu.
+
+mod activation;
+mod attention;
+mod backend;
+pub mod bench;
+pub mod device;
+mod flex;
+mod gpu;
+#[doc(hidden)]
+pub mod launch;
+mod logprob;
+mod loss;
+mod norm;
+mod optim;
+pub mod reference;
+mod rope;
+mod shapes;
+pub mod stock;
+
+pub use activation::swiglu;
+pub use attention::attention;
+pub use device::{DeviceChoice, DeviceError, Selected, select};
+pub use logprob::{TokenStats, token_logprob};
+pub use loss::{CrossEntropy, cross_entropy};
+pub use norm::rms_norm;
+pub use optim::{AdamW, adamw};
+pub use rope::rope;

@@ -1,0 +1,127 @@
+//! Choosing the device: a probe of the adapters first, so that a machine without a GPU gets a sentence, not a panic.
+//!
+//! burn's wgpu runtime is set up at most once per process; its own lazy start panics on the device thread when there is
+//! no adapter (burn 0.22.1), which is why nothing here creates a tensor before an adapter is known.
+
+use std::sync::OnceLock;
+
+use burn::tensor::Device;
+use burn::tensor::wgpu::{WgpuInitError, wgpu};
+
+/// What the user asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// A real GPU, else the CPU backend.
+    #[default]
+    Auto,
+    /// Any adapter, software ones included.
+    Gpu,
+    /// burn's CPU backend.
+    Cpu,
+}
+
+/// The device that was chosen, and how to name it to a person.
+#[derive(Clone, Debug)]
+pub struct Selected {
+    /// Without autodiff; call `.autodiff()` on it to train.
+    pub device: Device,
+    /// The adapter's name, or "CPU".
+    pub name: String,
+    /// "vulkan", "metal", "dx12", "gl", "browser webgpu" or "cpu".
+    pub backend: String,
+    /// Computes on the CPU: the CPU backend, or a software adapter such as lavapipe.
+    pub software: bool,
+    /// One line for the user, where the choice needs a word.
+    pub note: Option<String>,
+}
+
+/// Why no device could be had.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    /// The GPU was asked for by name and there is none.
+    #[error(
+        "no GPU adapter found ({reason}). Install a Vulkan, Metal or DirectX 12 driver (mesa-vulkan-drivers has a \
+         software one), open the page in a browser with WebGPU, or use the CPU backend (--device cpu)"
+    )]
+    NoAdapter { reason: String },
+    /// There is an adapter, but it gave no device.
+    #[error("the GPU could not be opened ({reason}). Update its driver, or use the CPU backend (--device cpu)")]
+    Unusable { reason: String },
+}
+
+/// The GPU of this process once it is open.
+static GPU: OnceLock<Selected> = OnceLock::new();
+
+/// Opens the device of that choice; asked again it gives the same device.
+pub async fn select(choice: DeviceChoice) -> Result<Selected, DeviceError> {
+    match choice {
+        DeviceChoice::Cpu => Ok(cpu(None)),
+        DeviceChoice::Gpu => gpu().await,
+        DeviceChoice::Auto if !has_real_gpu().await => Ok(cpu(Some("no GPU found: using the CPU backend".into()))),
+        DeviceChoice::Auto => match gpu().await {
+            Ok(selected) => Ok(selected),
+            Err(error) => Ok(cpu(Some(format!("using the CPU backend: {error}")))),
+        },
+    }
+}
+
+fn cpu(note: Option<String>) -> Selected {
+    Selected { device: Device::flex(), name: "CPU".into(), backend: "cpu".into(), software: true, note }
+}
+
+/// The adapter that burn prefers, opened at the first call.
+async fn gpu() -> Result<Selected, DeviceError> {
+    if let Some(selected) = GPU.get() {
+        return Ok(selected.clone());
+    }
+    let selected = match Device::wgpu_options().init_with_setup_async().await {
+        Ok((device, setup)) => describe(device, &setup.adapter.get_info()),
+        // Another caller was quicker, or burn's lazy start was: the runtime is there and stays.
+        Err(WgpuInitError::Registration { .. }) => running(),
+        Err(error @ WgpuInitError::AdapterUnavailable { .. }) => {
+            return Err(DeviceError::NoAdapter { reason: error.to_string() });
+        }
+        Err(error) => return Err(DeviceError::Unusable { reason: error.to_string() }),
+    };
+    Ok(GPU.get_or_init(|| selected).clone())
+}
+
+fn describe(device: Device, info: &wgpu::AdapterInfo) -> Selected {
+    let software = info.device_type == wgpu::DeviceType::Cpu;
+    Selected {
+        device,
+        name: if info.name.is_empty() { "WebGPU adapter".into() } else { info.name.clone() },
+        backend: match info.backend {
+            wgpu::Backend::BrowserWebGpu => "browser webgpu".into(),
+            other => format!("{other:?}").to_lowercase(),
+        },
+        software,
+        note: software.then(|| format!("{} is a software adapter: it computes on the CPU", info.name)),
+    }
+}
+
+fn running() -> Selected {
+    Selected {
+        device: Device::wgpu(burn::tensor::DeviceKind::DefaultDevice),
+        name: "GPU".into(),
+        backend: "wgpu".into(),
+        software: false,
+        note: None,
+    }
+}
+
+/// Whether some adapter is not a CPU in disguise. A browser shows one adapter and does not say: it counts.
+async fn has_real_gpu() -> bool {
+    if cfg!(target_family = "wasm") {
+        return true;
+    }
+    adapters().await.iter().any(|info| info.device_type != wgpu::DeviceType::Cpu)
+}
+
+/// Every adapter of this machine, as its driver describes it.
+async fn adapters() -> Vec<wgpu::AdapterInfo> {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    // OpenGL lists GPUs a second time, under names that do not tell a software renderer from a GPU.
+    let backends = wgpu::Backends::PRIMARY;
+    instance.enumerate_adapters(backends).await.iter().map(wgpu::Adapter::get_info).collect()
+}

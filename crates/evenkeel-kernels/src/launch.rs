@@ -1,0 +1,204 @@
+//! The table of WGSL kernels, their specialisation by `const` lines, and the launch on a cubecl client.
+//!
+//! A shader file is complete as it stands; the host may only replace the value of a `const NAME = …u;` line.
+
+use std::cell::{Cell, RefCell};
+
+use burn::backend::wgpu::{CubeDim, CubeTensor, KernelSource, SourceKernel, SourceTemplate};
+use burn::cubecl::CubeCount;
+use burn::cubecl::prelude::KernelId;
+use burn::cubecl::server::{KernelArguments, MetadataBindingInfo};
+
+/// WebGPU's default limit of workgroups in one dimension of a dispatch.
+pub const MAX_GROUPS: usize = 65_535;
+
+/// One shader file: its name below `shaders/` without `.wgsl`, and its text.
+#[derive(Debug)]
+pub struct Kernel {
+    pub name: &'static str,
+    pub source: &'static str,
+    /// Name of the twin: module and function below `reference`.
+    pub twin: &'static str,
+}
+
+macro_rules! kernels {
+    ($($constant:ident = $name:literal, twin $twin:literal;)*) => {
+        $(pub const $constant: Kernel = Kernel {
+            name: $name,
+            source: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shaders/", $name, ".wgsl")),
+            twin: $twin,
+        };)*
+
+        /// Every kernel there is.
+        pub const KERNELS: &[Kernel] = &[$($constant),*];
+    };
+}
+
+kernels! {
+    ATTENTION_FORWARD = "attention/forward", twin "attention::forward";
+    ATTENTION_BACKWARD_ROWS = "attention/backward_rows", twin "attention::backward";
+    ATTENTION_BACKWARD_Q = "attention/backward_q", twin "attention::backward";
+    ATTENTION_BACKWARD_KV = "attention/backward_kv", twin "attention::backward";
+    LOGPROB_FORWARD = "logprob/forward", twin "logprob::forward";
+    LOGPROB_BACKWARD = "logprob/backward", twin "logprob::backward";
+    LOSS_CROSS_ENTROPY = "loss/cross_entropy", twin "loss::cross_entropy";
+    NORM_RMS_FORWARD = "norm/rms_forward", twin "norm::rms_forward";
+    NORM_RMS_BACKWARD_X = "norm/rms_backward_x", twin "norm::rms_backward_x";
+    NORM_RMS_BACKWARD_WEIGHT = "norm/rms_backward_weight", twin "norm::rms_backward_weight";
+    ACTIVATION_SWIGLU_FORWARD = "activation/swiglu_forward", twin "activation::swiglu_forward";
+    ACTIVATION_SWIGLU_BACKWARD = "activation/swiglu_backward", twin "activation::swiglu_backward";
+    ROPE_ROTATE = "rope/rotate", twin "rope::rotate";
+    OPTIM_ADAMW = "optim/adamw", twin "optim::adamw";
+}
+
+/// A kernel with the values of its `const` lines.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Specialised {
+    name: &'static str,
+    source: &'static str,
+    consts: Vec<(&'static str, u32)>,
+    mutation: Option<Mutation>,
+}
+
+impl Specialised {
+    pub fn new(kernel: &Kernel, consts: &[(&'static str, u32)]) -> Self {
+        let mutation = MUTATION.with_borrow(|mutation| mutation.clone()).filter(|m| m.kernel == kernel.name);
+        Self { name: kernel.name, source: kernel.source, consts: consts.to_vec(), mutation }
+    }
+
+    /// The WGSL text with each `const NAME = …u;` line set.
+    ///
+    /// # Panics
+    /// When a line to be replaced is not there exactly once.
+    pub fn wgsl(&self) -> String {
+        let mut text = match &self.mutation {
+            Some(mutation) => mutation.apply(self.source),
+            None => self.source.to_owned(),
+        };
+        for (constant, value) in &self.consts {
+            let head = format!("const {constant} = ");
+            let matches = text.lines().filter(|line| line.starts_with(&head)).count();
+            assert!(matches == 1, "{}: {matches} lines begin with `{head}`, not one", self.name);
+            let lines = text.lines().map(|line| match line.starts_with(&head) {
+                true => format!("{head}{value}u;"),
+                false => line.to_owned(),
+            });
+            text = lines.collect::<Vec<_>>().join("\n");
+        }
+        text
+    }
+}
+
+impl KernelSource for Specialised {
+    fn source(&self) -> SourceTemplate {
+        SourceTemplate::new(self.wgsl())
+    }
+
+    fn id(&self) -> KernelId {
+        KernelId::new::<Self>().info(self.clone())
+    }
+
+    fn lang(&self) -> &'static str {
+        "wgsl"
+    }
+}
+
+/// Launches `groups` workgroups (spread over x and y) with the tensors as bindings 0, 1, … and `params` as the last one.
+///
+/// # Panics
+/// When a tensor is not contiguous: a shader reads rows.
+pub(crate) fn launch(kernel: Specialised, groups: usize, tensors: &[&CubeTensor], params: &[u32]) {
+    for tensor in tensors {
+        assert!(tensor.is_contiguous(), "{}: a binding is not contiguous", kernel.name);
+    }
+    let client = tensors[0].client.clone();
+    let (x, y) = grid(groups);
+    let bindings = tensors.iter().map(|tensor| tensor.handle.clone().binding()).collect();
+    let arguments = KernelArguments::new().with_buffers(bindings).with_info(MetadataBindingInfo::custom(pack(params)));
+    // The workgroup size is in the shader; this one only has to be a valid description.
+    let described = CubeDim::new_1d(1);
+    client.launch(Box::new(SourceKernel::new(kernel, described)), CubeCount::Static(x, y, 1), arguments);
+}
+
+/// A grid of at least `groups` workgroups within the limit of one dimension; shaders skip the surplus.
+fn grid(groups: usize) -> (u32, u32) {
+    let y = groups.div_ceil(MAX_GROUPS);
+    assert!(y <= MAX_GROUPS, "{groups} workgroups do not fit a two-dimensional dispatch");
+    (groups.div_ceil(y.max(1)) as u32, y as u32)
+}
+
+/// u32 parameters as the little-endian words of cubecl's info buffer.
+fn pack(params: &[u32]) -> Vec<u64> {
+    params.chunks(2).map(|pair| u64::from(pair[0]) | u64::from(pair.get(1).copied().unwrap_or(0)) << 32).collect()
+}
+
+/// A deliberate defect in a shader's text, to prove that its test would catch it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Mutation {
+    pub kernel: &'static str,
+    pub find: &'static str,
+    pub replace: &'static str,
+}
+
+impl Mutation {
+    fn apply(&self, source: &str) -> String {
+        let matches = source.matches(self.find).count();
+        assert!(matches == 1, "{}: `{}` is there {matches} times, not once", self.kernel, self.find);
+        source.replace(self.find, self.replace)
+    }
+}
+
+thread_local! {
+    static MUTATION: RefCell<Option<Mutation>> = const { RefCell::new(None) };
+    static POISON: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What a poisoned output holds before the launch: no result of a test is near it.
+pub(crate) const POISONED: f32 = 1e30;
+
+/// Whether fresh outputs are to be filled with [`POISONED`].
+pub(crate) fn poisoned() -> bool {
+    POISON.get()
+}
+
+/// Runs `f` with every fresh output of this thread poisoned, so that a number nobody wrote is noticed.  For tests only.
+pub fn with_poison<T>(f: impl FnOnce() -> T) -> T {
+    POISON.set(true);
+    let result = f();
+    POISON.set(false);
+    result
+}
+
+/// Runs `f` with the defect in every launch from this thread, outputs poisoned.  For tests only.
+pub fn with_mutation<T>(mutation: Mutation, f: impl FnOnce() -> T) -> T {
+    MUTATION.set(Some(mutation));
+    let result = with_poison(f);
+    MUTATION.set(None);
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grids_cover_every_workgroup_within_the_limit() {
+        for groups in [1, 2, MAX_GROUPS - 1, MAX_GROUPS, MAX_GROUPS + 1, 200_003] {
+            let (x, y) = grid(groups);
+            assert!(x as usize * y as usize >= groups && x as usize <= MAX_GROUPS, "{groups} → {x} × {y}");
+        }
+    }
+
+    #[test]
+    fn parameters_keep_their_order_in_memory() {
+        assert_eq!(bytemuck::cast_slice::<u64, u32>(&pack(&[1, 2, 3])), [1, 2, 3, 0]);
+    }
+
+    #[test]
+    fn only_the_named_const_line_changes() {
+        let text = Specialised::new(&ATTENTION_FORWARD, &[("BLOCK", 8), ("HEAD_DIM", 33)]).wgsl();
+        let changed: Vec<_> = text.lines().zip(ATTENTION_FORWARD.source.lines()).filter(|(a, b)| a != b).collect();
+        assert_eq!(changed.len(), 2);
+        assert!(text.contains("const BLOCK = 8u;") && text.contains("const HEAD_DIM = 33u;"));
+    }
+}

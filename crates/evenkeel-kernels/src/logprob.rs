@@ -1,0 +1,84 @@
+//! Token log-probabilities: the public function and its place in autodiff.  Twin: `reference/logprob.rs`.
+//!
+//! N rows (tokens), V vocabulary.
+
+use burn::backend::Dispatch;
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::{Autodiff, NodeId};
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::tensor::{Int, Tensor};
+
+use crate::backend::{Kernels, RawKernels};
+use crate::shapes::check;
+
+/// What [`token_logprob`] says of each row; all [N].
+#[derive(Clone, Debug)]
+pub struct TokenStats {
+    /// log p(target); differentiable.
+    pub logprob: Tensor<1>,
+    /// Entropy of the row's distribution in nats; differentiable.
+    pub entropy: Tensor<1>,
+    /// 1.0 where the target is the argmax (the first of equals), else 0.0; not differentiable.
+    pub correct: Tensor<1>,
+}
+
+/// log p(target) and entropy of softmax(logits / temperature), without a matrix of probabilities.
+///
+/// logits [N,V], targets [N] → all [N]
+///
+/// # Panics
+/// When a dimension disagrees or the temperature is not positive. A target outside V is a bug of the caller: it is
+/// clamped (CPU debug builds panic).
+pub fn token_logprob(logits: Tensor<2>, targets: Tensor<1, Int>, temperature: f32) -> TokenStats {
+    let [n, v] = logits.dims();
+    check("token_logprob", "logits", &logits, [("N", n), ("V", v)]);
+    check("token_logprob", "targets", &targets, [("N", n)]);
+    assert!(temperature > 0.0, "token_logprob: temperature = {temperature} must be positive");
+    let stats_3n =
+        Tensor::<2>::from_dispatch(Dispatch::token_logprob(logits.into_dispatch(), targets.into_dispatch(), temperature.recip()));
+    let [logprob, entropy, correct] = rows(stats_3n);
+    TokenStats { logprob, entropy, correct: correct.detach() }
+}
+
+/// stats [3,N] → its rows, each [N].
+pub(crate) fn rows(stats_3n: Tensor<2>) -> [Tensor<1>; 3] {
+    let n = stats_3n.dims()[1];
+    [0, 1, 2].map(|row| stats_3n.clone().slice([row..row + 1, 0..n]).reshape([n]))
+}
+
+#[derive(Debug)]
+struct LogprobBackward;
+
+impl<B: RawKernels> Backward<B, 1> for LogprobBackward {
+    /// Node of logits; targets, lse, stats, 1 / temperature.
+    type State = (NodeId, IntTensor<B>, FloatTensor<B>, FloatTensor<B>, f32);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let (node, targets, lse, stats, inv_temperature) = ops.state;
+        let logits = checkpointer.retrieve_node_output::<FloatTensor<B>>(node);
+        let [parent] = ops.parents;
+        if let Some(parent) = parent {
+            let dlogits = B::logprob_backward(logits, targets, lse, stats, grad, inv_temperature);
+            grads.register::<B>(parent.id, dlogits);
+        }
+    }
+}
+
+/// `Kernels::token_logprob` under autodiff.
+pub(crate) fn differentiable<B: RawKernels, C: CheckpointStrategy>(
+    logits: FloatTensor<Autodiff<B, C>>,
+    targets: IntTensor<B>,
+    inv_temperature: f32,
+) -> FloatTensor<Autodiff<B, C>> {
+    match LogprobBackward.prepare::<C>([logits.node()]).compute_bound().stateful() {
+        OpsKind::Tracked(mut prep) => {
+            let node = prep.checkpoint(&logits);
+            let (stats, lse) = B::logprob_forward(logits.into_primitive(), targets.clone(), inv_temperature);
+            prep.finish((node, targets, lse, stats.clone(), inv_temperature), stats)
+        }
+        OpsKind::UnTracked(prep) => prep.finish(B::logprob_forward(logits.into_primitive(), targets, inv_temperature).0),
+    }
+}

@@ -1,0 +1,83 @@
+//! The same maths composed of burn's own operations: what the kernels are measured and differentiated against.
+//!
+//! Not used for training: these make the T × S scores and the N × V probabilities.
+
+use burn::tensor::activation::{log_softmax, silu, softmax};
+use burn::tensor::{Int, Tensor};
+
+/// As [`crate::attention`].
+pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, first: Tensor<2, Int>, last: Tensor<2, Int>, scale: f32) -> Tensor<4> {
+    let [b, t, h, d] = q.dims();
+    let [_, s, kv, _] = k.dims();
+    let heads = |x: Tensor<4>| {
+        let x = x.reshape([b, s, kv, 1, d]).repeat_dim(3, h / kv);
+        x.reshape([b, s, h, d]).swap_dims(1, 2)
+    };
+    let key_s = Tensor::<1, Int>::arange(0..s as i64, &q.device()).reshape([1, 1, 1, s]).expand([b, 1, t, s]);
+    let first_t = first.reshape([b, 1, t, 1]).expand([b, 1, t, s]);
+    let last_t = last.reshape([b, 1, t, 1]).expand([b, 1, t, s]);
+    let hidden = key_s.clone().lower(first_t).bool_or(key_s.greater(last_t));
+    let seen = hidden.clone().bool_not().float();
+    let scores = q.swap_dims(1, 2).matmul(heads(k).swap_dims(2, 3)).mul_scalar(scale);
+    let masked = scores.mask_fill(hidden.expand([b, h, t, s]), -1e30);
+    let weights = softmax(masked, 3) * seen.expand([b, h, t, s]);
+    weights.matmul(heads(v)).swap_dims(1, 2)
+}
+
+/// As [`crate::token_logprob`]: (log p(target), entropy, top-1 hit), all [N].
+pub fn token_logprob(logits: Tensor<2>, targets: Tensor<1, Int>, temperature: f32) -> [Tensor<1>; 3] {
+    let [n, _] = logits.dims();
+    let correct = logits.clone().argmax(1).reshape([n]).equal(targets.clone()).float();
+    let logprobs_nv = log_softmax(logits.div_scalar(temperature), 1);
+    let logprob = logprobs_nv.clone().gather(1, targets.reshape([n, 1])).reshape([n]);
+    let entropy = (logprobs_nv.clone().exp() * logprobs_nv).sum_dim(1).reshape([n]).neg();
+    [logprob, entropy, correct]
+}
+
+/// As [`crate::cross_entropy`]: (−weight · log p(target), entropy, top-1 hit), all [N].
+pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>, weights: Tensor<1>) -> [Tensor<1>; 3] {
+    let [logprob, entropy, correct] = token_logprob(logits, targets, 1.0);
+    [logprob.neg() * weights, entropy.detach(), correct]
+}
+
+/// As [`crate::rms_norm`].
+pub fn rms_norm(x: Tensor<2>, weight: Tensor<1>, eps: f32) -> Tensor<2> {
+    let r = x.clone().powi_scalar(2).mean_dim(1).add_scalar(eps).sqrt();
+    x / r * weight.unsqueeze()
+}
+
+/// As [`crate::swiglu`].
+pub fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
+    silu(gate) * up
+}
+
+/// As [`crate::rope`].
+pub fn rope(x: Tensor<4>, cos: Tensor<3>, sin: Tensor<3>) -> Tensor<4> {
+    let [b, t, _, d] = x.dims();
+    let (cos, sin) = (cos.reshape([b, t, 1, d / 2]), sin.reshape([b, t, 1, d / 2]));
+    let (low, high) = (x.clone().narrow(3, 0, d / 2), x.narrow(3, d / 2, d / 2));
+    let turned_low = low.clone() * cos.clone() - high.clone() * sin.clone();
+    Tensor::cat(vec![turned_low, high * cos + low * sin], 3)
+}
+
+/// As [`crate::adamw`]: (param, m, v).
+#[expect(clippy::too_many_arguments, reason = "the operands of the equation")]
+pub fn adamw(
+    param: Tensor<1>,
+    grad: Tensor<1>,
+    m: Tensor<1>,
+    v: Tensor<1>,
+    grad_scale: Tensor<1>,
+    lr: f64,
+    step: u64,
+    cfg: &crate::AdamW,
+) -> (Tensor<1>, Tensor<1>, Tensor<1>) {
+    let grad = grad * grad_scale;
+    let m = m.mul_scalar(cfg.beta1) + grad.clone().mul_scalar(1.0 - cfg.beta1);
+    let v = v.mul_scalar(cfg.beta2) + grad.powi_scalar(2).mul_scalar(1.0 - cfg.beta2);
+    let bias = |beta: f32| 1.0 - f64::from(beta).powf(step as f64);
+    let (bias1, bias2) = (bias(cfg.beta1), bias(cfg.beta2));
+    let direction = m.clone().div_scalar(bias1) / v.clone().div_scalar(bias2).sqrt().add_scalar(cfg.eps);
+    let param = param.mul_scalar(1.0 - lr * f64::from(cfg.weight_decay)) - direction.mul_scalar(lr);
+    (param, m, v)
+}

@@ -1,0 +1,127 @@
+//! Every guard fires: each shader with a deliberate defect must fail the twin test it is meant to be caught by.
+
+use burn::tensor::Device;
+use evenkeel_kernels::launch::{Mutation, with_mutation};
+
+use crate::block_cases::BLOCKS;
+use crate::cases::{ATTENTION, LOGITS, Maths};
+use crate::common::{Output, Tolerance, compare, cpu, gpu};
+use crate::twins::{ATTENTION_TOLERANCE, BLOCK_TOLERANCE, LOGITS_TOLERANCE};
+
+pub struct Defect {
+    what: &'static str,
+    mutation: Mutation,
+}
+
+const fn defect(what: &'static str, kernel: &'static str, find: &'static str, replace: &'static str) -> Defect {
+    Defect { what, mutation: Mutation { kernel, find, replace } }
+}
+
+pub const ATTENTION_DEFECTS: &[Defect] = &[
+    defect("maximum never subtracted", "attention/forward", "new_largest = max(new_largest, scores[i * BLOCK + c]);", "new_largest = 0.0;"),
+    defect("last tile skipped", "attention/forward", "tile <= block_span.y;", "tile + 16 <= block_span.y;"),
+    defect("last key hidden", "attention/forward", "key <= ends", "key < ends"),
+    defect("first key ignored", "attention/forward", "key >= begins && ", ""),
+    defect("old sum not decayed", "attention/forward", "sum[c] *= decay;", "sum[c] *= 1.0;"),
+    defect("last column of delta", "attention/backward_rows", "d < HEAD_DIM; d++", "d < HEAD_DIM - 1u; d++"),
+    defect("rows of another head", "attention/backward_rows", "* h + at % h)", "* h)"),
+    defect("delta not subtracted", "attention/backward_q", "(dp - delta)", "dp"),
+    defect("last tile skipped", "attention/backward_q", "tile <= block_span.y;", "tile + 16 <= block_span.y;"),
+    defect("last key hidden", "attention/backward_q", "key <= ends", "key < ends"),
+    defect("last key hidden", "attention/backward_kv", "i32(key) <= ends", "i32(key) < ends"),
+    defect("tail counted twice", "attention/backward_kv", "bitcast<i32>(facts.w), query < t", "bitcast<i32>(facts.w), true"),
+    defect("only the first head of a group", "attention/backward_kv", "step < heads * steps", "step < steps"),
+    defect(
+        "block skipped too early",
+        "attention/backward_kv",
+        "block_span.x > i32(first_key + BLOCK - 1u)",
+        "block_span.x > i32(first_key)",
+    ),
+];
+
+pub const LOGPROB_DEFECTS: &[Defect] = &[
+    defect("maximum never subtracted", "logprob/forward", "let row_max = largest_lanes[0] * inv_temperature;", "let row_max = 0.0;"),
+    defect("last 5 columns skipped", "logprob/forward", "if e > 0.0 {", "if j + 5u < v {"),
+    defect("last of equals wins", "logprob/forward", "other_index < index_lanes[lane]", "other_index > index_lanes[lane]"),
+    defect("last 5 columns skipped", "logprob/backward", "j < v;", "j + 5u < v;"),
+    defect("entropy without a slope", "logprob/backward", "slope = p * (logprob + entropy);", "slope = 0.0;"),
+    defect("temperature forgotten", "logprob/backward", "- g_entropy * slope) * inv_temperature", "- g_entropy * slope)"),
+];
+
+pub const CROSS_ENTROPY_DEFECTS: &[Defect] = &[
+    defect("maximum never subtracted", "loss/cross_entropy", "let row_max = largest_lanes[0];", "let row_max = 0.0;"),
+    defect("last 5 columns skipped", "loss/cross_entropy", "if e > 0.0 {", "if j + 5u < v {"),
+    defect("weight forgotten", "loss/cross_entropy", "= weight * (p -", "= (p -"),
+    defect("last of equals wins", "loss/cross_entropy", "other_index < index_lanes[lane]", "other_index > index_lanes[lane]"),
+];
+
+pub const BLOCK_DEFECTS: &[Defect] = &[
+    defect(
+        "last 5 columns skipped",
+        "norm/rms_forward",
+        "x[start + j] * x[start + j];",
+        "select(0.0, x[start + j] * x[start + j], j + 5u < d);",
+    ),
+    defect("eps forgotten", "norm/rms_forward", " + bitcast<f32>(params[2])", ""),
+    defect("last 5 columns skipped", "norm/rms_backward_x", "* x[start + j]; }", "* select(0.0, x[start + j], j + 5u < d); }"),
+    defect("pull not subtracted", "norm/rms_backward_x", " - x[start + j] * pull", ""),
+    defect("last row skipped", "norm/rms_backward_weight", "row < n;", "row < n - 1u;"),
+    defect("r forgotten", "norm/rms_backward_weight", " * r[row]", ""),
+    defect("last number skipped", "activation/swiglu_forward", "at >= params[0]", "at >= params[0] - 1u"),
+    defect("sign of the exponent", "activation/swiglu_forward", "exp(-clamp", "exp(clamp"),
+    defect("slope of the sigmoid", "activation/swiglu_backward", " * (1.0 + gate[at] * (1.0 - s))", ""),
+    defect("wrong direction", "rope/rotate", " * bitcast<f32>(params[3])", ""),
+    defect("angle of another token", "rope/rotate", "head / params[1] * half", "head % params[1] * half"),
+    defect("decay forgotten", "optim/adamw", " - bitcast<f32>(params[2]) * param[at]", ""),
+    defect("bias of the square", "optim/adamw", "new_v / bitcast<f32>(params[9])", "new_v"),
+    defect("scale forgotten", "optim/adamw", " * grad_scale[0]", " + 0.0 * grad_scale[0]"),
+];
+
+impl Defect {
+    pub fn kernel(&self) -> &'static str {
+        self.mutation.kernel
+    }
+}
+
+/// Panics with the names of the defects that no run notices.
+fn all_are_noticed(test: &str, defects: &[Defect], tolerance: Tolerance, runs: &[&dyn Fn(&Device) -> Vec<Output>]) {
+    let Some(device) = gpu(test) else { return };
+    let want: Vec<_> = runs.iter().map(|run| run(&cpu())).collect();
+    let unnoticed = defects.iter().filter(|defect| {
+        let noticed = |(run, want): (&&dyn Fn(&Device) -> Vec<Output>, &Vec<Output>)| {
+            compare(&with_mutation(defect.mutation.clone(), || run(&device)), want, tolerance).is_err()
+        };
+        !runs.iter().zip(&want).any(noticed)
+    });
+    let names: Vec<_> = unnoticed.map(|defect| format!("{}: {}", defect.kernel(), defect.what)).collect();
+    assert!(names.is_empty(), "{test}: not noticed: {names:?}");
+}
+
+#[test]
+fn attention_defects_fail() {
+    let runs = ATTENTION.iter().map(|case| move |device: &Device| case.run(Maths::Ours, device)).collect::<Vec<_>>();
+    let runs: Vec<_> = runs.iter().map(|run| run as &dyn Fn(&Device) -> Vec<Output>).collect();
+    all_are_noticed("attention_defects_fail", ATTENTION_DEFECTS, ATTENTION_TOLERANCE, &runs);
+}
+
+#[test]
+fn token_logprob_defects_fail() {
+    let runs = LOGITS.iter().map(|case| move |device: &Device| case.run_logprob(Maths::Ours, device)).collect::<Vec<_>>();
+    let runs: Vec<_> = runs.iter().map(|run| run as &dyn Fn(&Device) -> Vec<Output>).collect();
+    all_are_noticed("token_logprob_defects_fail", LOGPROB_DEFECTS, LOGITS_TOLERANCE, &runs);
+}
+
+#[test]
+fn cross_entropy_defects_fail() {
+    let runs = LOGITS.iter().map(|case| move |device: &Device| case.run_cross_entropy(Maths::Ours, device)).collect::<Vec<_>>();
+    let runs: Vec<_> = runs.iter().map(|run| run as &dyn Fn(&Device) -> Vec<Output>).collect();
+    all_are_noticed("cross_entropy_defects_fail", CROSS_ENTROPY_DEFECTS, LOGITS_TOLERANCE, &runs);
+}
+
+#[test]
+fn block_defects_fail() {
+    let runs = BLOCKS.iter().map(|case| |device: &Device| (case.run)(case.sizes, Maths::Ours, device));
+    let runs = runs.collect::<Vec<_>>();
+    let runs: Vec<_> = runs.iter().map(|run| run as &dyn Fn(&Device) -> Vec<Output>).collect();
+    all_are_noticed("block_defects_fail", BLOCK_DEFECTS, BLOCK_TOLERANCE, &runs);
+}

@@ -1,0 +1,80 @@
+//! Every shader, as it stands and at the ends of its specialisation, is valid WGSL within a browser's default limits.
+
+use evenkeel_kernels::launch::{KERNELS, Kernel, Specialised};
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+
+/// WebGPU's defaults: maxStorageBuffersPerShaderStage, maxComputeInvocationsPerWorkgroup,
+/// maxComputeWorkgroupStorageSize.
+const MAX_STORAGE_BUFFERS: usize = 8;
+const MAX_INVOCATIONS: u32 = 256;
+const MAX_WORKGROUP_BYTES: u32 = 16 * 1024;
+
+/// Values of the `const` lines that the launchers use; the largest tiles are at head dimensions 64 and 128.
+fn specialisations(kernel: &Kernel) -> Vec<Vec<(&'static str, u32)>> {
+    let has = |constant: &str| kernel.source.contains(&format!("\nconst {constant} = "));
+    match (has("BLOCK"), has("HEAD_DIM")) {
+        (true, true) => [(16, 1), (16, 5), (16, 64), (8, 65), (8, 128)].map(|(block, d)| vec![("BLOCK", block), ("HEAD_DIM", d)]).to_vec(),
+        (false, true) => [1, 128].map(|d| vec![("HEAD_DIM", d)]).to_vec(),
+        _ => vec![],
+    }
+}
+
+fn check(name: &str, wgsl: &str) {
+    let module = naga::front::wgsl::parse_str(wgsl).unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(wgsl)));
+    let info = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module);
+    info.unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(wgsl)));
+
+    assert_eq!(module.entry_points.len(), 1, "{name}: one entry point a file");
+    let entry = &module.entry_points[0];
+    assert_eq!(entry.name, "main", "{name}");
+    let invocations: u32 = entry.workgroup_size.iter().product();
+    assert!((1..=MAX_INVOCATIONS).contains(&invocations), "{name}: {invocations} invocations in a workgroup");
+
+    let mut layouter = naga::proc::Layouter::default();
+    layouter.update(module.to_ctx()).expect("a valid module has layouts");
+    let mut bindings = vec![];
+    let mut workgroup_bytes = 0;
+    for (_, variable) in module.global_variables.iter() {
+        match variable.space {
+            naga::AddressSpace::Storage { access } => {
+                let at = variable.binding.as_ref().expect("a storage buffer is bound");
+                assert_eq!(at.group, 0, "{name}: everything is in group 0");
+                let only_read = !access.contains(naga::StorageAccess::STORE);
+                bindings.push((at.binding, variable.name.clone().unwrap_or_default(), only_read));
+            }
+            naga::AddressSpace::WorkGroup => workgroup_bytes += layouter[variable.ty].size,
+            _ => {}
+        }
+    }
+    assert!(bindings.len() <= MAX_STORAGE_BUFFERS, "{name}: {} storage buffers", bindings.len());
+    assert!(workgroup_bytes <= MAX_WORKGROUP_BYTES, "{name}: {workgroup_bytes} bytes of workgroup memory");
+    bindings.sort();
+    for (i, (binding, variable, only_read)) in bindings.iter().enumerate() {
+        assert_eq!(i as u32, *binding, "{name}: bindings count from 0 without a gap");
+        let is_params = i + 1 == bindings.len();
+        assert_eq!(variable == "params", is_params, "{name}: params is the last binding");
+        // Tensors may share one wgpu buffer, which must not be bound for reading and for writing at once.
+        assert_eq!(*only_read, is_params, "{name}: {variable} must be read_write, params read");
+    }
+}
+
+#[test]
+fn every_shader_is_valid_within_browser_limits() {
+    for kernel in KERNELS {
+        check(kernel.name, kernel.source);
+        for consts in specialisations(kernel) {
+            check(&format!("{} {consts:?}", kernel.name), &Specialised::new(kernel, &consts).wgsl());
+        }
+    }
+}
+
+#[test]
+fn every_shader_is_short_and_has_a_header() {
+    for kernel in KERNELS {
+        assert!(kernel.source.lines().count() <= 150, "{}: over 150 lines", kernel.name);
+        assert!(kernel.source.starts_with("// "), "{}: no header", kernel.name);
+        let twin_file = kernel.twin.split("::").next().expect("module::function");
+        let header = kernel.source.lines().take_while(|line| line.starts_with("//")).collect::<String>();
+        assert!(header.contains(&format!("src/reference/{twin_file}.rs")), "{}: the header names no twin", kernel.name);
+    }
+}

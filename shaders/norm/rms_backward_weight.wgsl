@@ -1,0 +1,44 @@
+// dweight[j] = sum over rows of dy x r
+// x, dy [N,D]  r [N]  dweight [D]
+// One workgroup owns COLUMNS columns; lane (i, c) sums every ROWS-th row of column c, then a tree over i: no atomics, the
+// same sum every time.
+// Source: derivative of rms_forward.wgsl. Twin: evenkeel-kernels/src/reference/norm.rs (rms_backward_weight)
+const COLUMNS = 16u;
+const ROWS = 16u;
+const LANES = COLUMNS * ROWS;
+
+@group(0) @binding(0) var<storage, read_write> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> r: array<f32>;
+@group(0) @binding(2) var<storage, read_write> dy: array<f32>;
+@group(0) @binding(3) var<storage, read_write> dweight: array<f32>;
+@group(0) @binding(4) var<storage, read> params: array<u32>; // [N, D]
+
+var<workgroup> lanes: array<f32, LANES>;
+
+@compute @workgroup_size(LANES)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let n = params[0];
+    let d = params[1];
+    let first_column = (group.x + group.y * groups.x) * COLUMNS;
+    if first_column >= d { return; }
+    let column = first_column + lane % COLUMNS;
+    let live = column < d;
+
+    var sum = 0.0;
+    if live {
+        for (var row = lane / COLUMNS; row < n; row += ROWS) {
+            sum += dy[row * d + column] * x[row * d + column] * r[row];
+        }
+    }
+    lanes[lane] = sum;
+    workgroupBarrier();
+    for (var half = ROWS / 2u; half > 0u; half /= 2u) {
+        if lane / COLUMNS < half { lanes[lane] += lanes[lane + half * COLUMNS]; }
+        workgroupBarrier();
+    }
+    if live && lane < COLUMNS { dweight[column] = lanes[lane]; }
+}

@@ -1,0 +1,31 @@
+// g = grad grad_scale, m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2
+// param = param (1 - lr weight_decay) - lr (m / bias1) / (sqrt(v / bias2) + eps)
+// param, grad, m, v [N], param, m and v in place; grad_scale [1]; bias1 = 1 - beta1^step, bias2 = 1 - beta2^step
+// One lane per number.
+// Source: Loshchilov and Hutter 2019, algorithm 2. Twin: evenkeel-kernels/src/reference/optim.rs (adamw)
+const WG = 256u;
+
+@group(0) @binding(0) var<storage, read_write> param: array<f32>;
+@group(0) @binding(1) var<storage, read_write> grad: array<f32>;
+@group(0) @binding(2) var<storage, read_write> m: array<f32>;
+@group(0) @binding(3) var<storage, read_write> v: array<f32>;
+@group(0) @binding(4) var<storage, read_write> grad_scale: array<f32>;
+// [N] and f32 bits of [lr, lr weight_decay, beta1, 1 - beta1, beta2, 1 - beta2, eps, bias1, bias2]
+@group(0) @binding(5) var<storage, read> params: array<u32>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let at = (group.x + group.y * groups.x) * WG + lane;
+    if at >= params[0] { return; }
+    let g = grad[at] * grad_scale[0];
+    let new_m = bitcast<f32>(params[3]) * m[at] + bitcast<f32>(params[4]) * g;
+    let new_v = bitcast<f32>(params[5]) * v[at] + bitcast<f32>(params[6]) * g * g;
+    let step = (new_m / bitcast<f32>(params[8])) / (sqrt(new_v / bitcast<f32>(params[9])) + bitcast<f32>(params[7]));
+    param[at] = param[at] - bitcast<f32>(params[2]) * param[at] - bitcast<f32>(params[1]) * step;
+    m[at] = new_m;
+    v[at] = new_v;
+}

@@ -1,0 +1,33 @@
+// out[j] = x[j] cos - x[j + D/2] sin, out[j + D/2] = x[j + D/2] cos + x[j] sin   for j < D/2
+// x, out [B,T,H,D]  cos, sin [B,T,D/2]
+// One lane per pair. The gradient is the rotation back: direction -1 turns the sign of sin.
+// Source: Su et al. 2021, in the rotate-half order of Llama. Twin: evenkeel-kernels/src/reference/rope.rs (rotate)
+const WG = 256u;
+
+@group(0) @binding(0) var<storage, read_write> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> cos_table: array<f32>;
+@group(0) @binding(2) var<storage, read_write> sin_table: array<f32>;
+@group(0) @binding(3) var<storage, read_write> out: array<f32>;
+@group(0) @binding(4) var<storage, read> params: array<u32>; // [pairs B·T·H·D/2, H, D/2, direction as f32 bits]
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let pair = (group.x + group.y * groups.x) * WG + lane;
+    if pair >= params[0] { return; }
+    let half = params[2];
+    let head = pair / half;
+    let j = pair % half;
+    let angle = head / params[1] * half + j;
+    let c = cos_table[angle];
+    let s = sin_table[angle] * bitcast<f32>(params[3]);
+
+    let at = head * 2u * half + j;
+    let low = x[at];
+    let high = x[at + half];
+    out[at] = low * c - high * s;
+    out[at + half] = high * c + low * s;
+}
