@@ -3,6 +3,7 @@
 //! `reader` cuts files into rows and `rows` understands them (TRL's shapes, detected), `encode` tokenises and masks,
 //! `load` does both and counts into a `report`.
 
+pub mod batch;
 pub mod encode;
 mod fault;
 mod fields;

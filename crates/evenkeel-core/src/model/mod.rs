@@ -31,6 +31,9 @@ pub use sampling::Sampling;
 
 use crate::{Error, Result};
 
+/// Name of the score head's weight in a `*ForSequenceClassification` model.
+const SCORE: &str = "score.weight";
+
 /// A decoder with its weights. A clone shares the weights until one of them changes.
 #[derive(Debug, Clone)]
 pub struct Model {
@@ -84,7 +87,7 @@ impl Model {
     pub fn scores(&self, hidden_nd: Tensor<2>) -> Tensor<1> {
         assert!(self.head == Head::Score, "a language model has no score head");
         let [n, _] = hidden_nd.dims();
-        hidden_nd.matmul(self.params.matrix("score.weight").transpose()).reshape([n])
+        hidden_nd.matmul(self.params.matrix(SCORE).transpose()).reshape([n])
     }
 
     /// The device of the weights, on which a forward pass runs.
@@ -113,6 +116,20 @@ impl Model {
             None => params::init(slot, seed, &device),
         };
         Self { params: Params::new(slots.iter().map(keep).collect()), head: Head::Score, ..self.clone() }
+    }
+
+    /// As [`Model::with_score_head`] with a head of zeros: a value model that starts at V = 0 everywhere.
+    pub fn with_zero_score_head(&self) -> Self {
+        let mut model = self.with_score_head(0);
+        model.params.iter_mut().filter(|p| p.name == SCORE).for_each(|p| p.value = p.value.zeros_like());
+        model
+    }
+
+    /// A head of zeros alone, for hidden states of another model's trunk: only [`Model::scores`] can be asked of it.
+    pub fn zero_score_head_alone(&self) -> Self {
+        let with_head = self.with_zero_score_head();
+        let params = Params::new(with_head.params.iter().filter(|p| p.name == SCORE).cloned().collect());
+        Self { params, ..with_head }
     }
 
     /// Every parameter's name, shape and elements, in one readback.

@@ -1,0 +1,70 @@
+//! From a batch to what the losses eat: log-probabilities per token, sums per sequence, scores at the last token.
+
+use burn::tensor::{Int, Tensor, TensorData, Transaction};
+use evenkeel_kernels::{TokenStats, token_logprob};
+
+use crate::data::batch::Batch;
+use crate::error::{Error, Result};
+use crate::model::{Input, Model};
+
+/// The final hidden states of a batch, [B·T, D]. Computed once, read by any number of heads.
+pub fn hidden(model: &Model, batch: &Batch) -> Tensor<2> {
+    let device = model.device();
+    let input =
+        Input::new(batch.ids.clone(), batch.positions.clone(), batch.first.clone(), batch.last.clone(), batch.rows, batch.time, &device);
+    model.hidden(&input)
+}
+
+/// Logits where the batch predicts a trained token, [N, V], from its hidden states.
+pub fn predicted_logits(model: &Model, batch: &Batch, hidden: Tensor<2>) -> Tensor<2> {
+    model.logits(hidden.select(0, ints(&batch.predictors, &model.device())))
+}
+
+/// Log-probability, entropy and whether greedy decoding is right, for each prediction of the batch, all [N].
+pub fn token_stats(model: &Model, batch: &Batch, temperature: f64) -> TokenStats {
+    let logits = predicted_logits(model, batch, hidden(model, batch));
+    token_logprob(logits, ints(&batch.targets, &model.device()), temperature as f32)
+}
+
+/// Sum over each sequence's predictions: values [N] → [S].
+pub fn sequence_sums(batch: &Batch, values: Tensor<1>) -> Tensor<1> {
+    let (cells, width) = batch.grid();
+    let device = values.device();
+    let sequences = batch.predictions.len();
+    let padded = Tensor::cat(vec![values, Tensor::zeros([1], &device)], 0);
+    padded.select(0, ints(&cells, &device)).reshape([sequences, width]).sum_dim(1).reshape([sequences])
+}
+
+/// The score head at each sequence's last token, [S].
+pub fn end_scores(model: &Model, batch: &Batch) -> Tensor<1> {
+    model.scores(hidden(model, batch).select(0, ints(&batch.ends, &model.device())))
+}
+
+/// Host integers on `device`, [len].
+pub fn ints(values: &[i32], device: &burn::tensor::Device) -> Tensor<1, Int> {
+    Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), device)
+}
+
+/// Host floats on `device`, [len].
+pub fn floats(values: &[f32], device: &burn::tensor::Device) -> Tensor<1> {
+    Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), device)
+}
+
+/// Reads tensors back in one transaction.
+///
+/// # Errors
+/// [`Error::Device`] when the device failed since the last read.
+pub async fn read(tensors: Vec<Tensor<1>>) -> Result<Vec<Vec<f32>>> {
+    let mut transaction = Transaction::default();
+    for tensor in tensors {
+        transaction = transaction.register(tensor.inner());
+    }
+    let data = transaction.execute_async().await.map_err(|e| Error::Device(e.to_string()))?;
+    data.into_iter().map(|d| d.try_into_vec::<f32>().map_err(|e| Error::Device(format!("{e:?}")))).collect()
+}
+
+/// Mean of the values, 0 of none.
+pub fn mean(values: &[f32]) -> f64 {
+    let sum: f64 = values.iter().map(|&v| f64::from(v)).sum();
+    if values.is_empty() { 0.0 } else { sum / values.len() as f64 }
+}

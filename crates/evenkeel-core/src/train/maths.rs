@@ -1,0 +1,194 @@
+//! The losses and estimators of RLHF: pure, each with its source. Tensor functions are differentiable, slice functions run on the host.
+//!
+//! B pairs, N tokens.
+
+use burn::tensor::{Tensor, activation::log_sigmoid};
+
+use crate::recipe::{Dpo, DpoLoss, KlEstimator};
+
+/// Bradley–Terry: −log σ(r_w − r_l − margin) per pair. All [B] → [B].
+///
+/// Source: Ouyang et al. 2022 (InstructGPT), eq. 1; margin: Touvron et al. 2023 (Llama 2), eq. 2.
+pub fn bradley_terry(chosen: Tensor<1>, rejected: Tensor<1>, margin: Tensor<1>) -> Tensor<1> {
+    -log_sigmoid(chosen - rejected - margin)
+}
+
+/// Log-ratios log π − log π_ref of a batch of pairs and their completions' lengths in tokens, all [B].
+#[derive(Debug, Clone)]
+pub struct LogRatios {
+    /// Of the chosen completions, summed over tokens.
+    pub chosen: Tensor<1>,
+    /// Of the rejected completions.
+    pub rejected: Tensor<1>,
+    /// Tokens of each chosen completion, EOS included.
+    pub chosen_len: Tensor<1>,
+    /// Tokens of each rejected completion.
+    pub rejected_len: Tensor<1>,
+}
+
+/// DPO's loss per pair, [B].
+///
+/// Source: Rafailov et al. 2023, eq. 7 (sigmoid); Mitchell 2023 (cDPO); Azar et al. 2023, eq. 17 (IPO, on log-ratios per token as
+/// its authors advise); Zhao et al. 2023 (hinge, SLiC); Chowdhury et al. 2024 (robust).
+pub fn dpo_loss(ratios: &LogRatios, config: &Dpo) -> Tensor<1> {
+    let (beta, eps) = (config.beta, config.label_smoothing);
+    let delta = || ratios.chosen.clone() - ratios.rejected.clone();
+    let mean_delta = || ratios.chosen.clone() / ratios.chosen_len.clone() - ratios.rejected.clone() / ratios.rejected_len.clone();
+    match config.loss_type {
+        DpoLoss::Sigmoid if eps == 0.0 => -log_sigmoid(delta() * beta),
+        DpoLoss::Sigmoid => -log_sigmoid(delta() * beta) * (1.0 - eps) - log_sigmoid(delta() * -beta) * eps,
+        DpoLoss::Hinge => (-(delta() * beta) + 1.0).clamp_min(0.0),
+        DpoLoss::Ipo => (mean_delta() - 1.0 / (2.0 * beta)).square(),
+        DpoLoss::Robust => (log_sigmoid(delta() * -beta) * eps - log_sigmoid(delta() * beta) * (1.0 - eps)) / (1.0 - 2.0 * eps),
+        DpoLoss::SigmoidNorm => -log_sigmoid(mean_delta() * beta),
+    }
+}
+
+/// Log-ratios beyond this are cut before `exp`, so that one token cannot overflow the loss (OpenRLHF).
+const LOG_RATIO_LIMIT: f64 = 20.0;
+
+/// PPO's clipped surrogate per token, max(−A·r, −A·clip(r, 1 ± ε)) with r = π/π_old. All [N] → ([N], ratio [N]).
+///
+/// Source: Schulman et al. 2017, eq. 7.
+pub fn ppo_policy_loss(logprobs: Tensor<1>, old_logprobs: Tensor<1>, advantages: Tensor<1>, cliprange: f64) -> (Tensor<1>, Tensor<1>) {
+    let ratio = (logprobs - old_logprobs).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp();
+    let clipped = ratio.clone().clamp(1.0 - cliprange, 1.0 + cliprange);
+    let loss = (-advantages.clone() * ratio.clone()).max_pair(-advantages * clipped);
+    (loss, ratio)
+}
+
+/// PPO's clipped value loss per step, ½·max((V − R)², (clip(V, V_old ± ε) − R)²). All [N] → [N].
+///
+/// Source: the N implementation details of RLHF with PPO, 19; Stiennon et al. 2020.
+pub fn ppo_value_loss(values: Tensor<1>, old_values: Tensor<1>, returns: Tensor<1>, cliprange: f64) -> Tensor<1> {
+    let moved = (values.clone() - old_values.clone()).clamp(-cliprange, cliprange);
+    let clipped = (old_values + moved - returns.clone()).square();
+    (values - returns).square().max_pair(clipped) * 0.5
+}
+
+/// KL of one sampled token. Source: Schulman 2020, "Approximating KL divergence".
+pub fn kl(estimator: KlEstimator, logprob: f64, ref_logprob: f64) -> f64 {
+    let d = ref_logprob - logprob;
+    match estimator {
+        KlEstimator::K1 => -d,
+        KlEstimator::K3 => d.exp() - 1.0 - d,
+    }
+}
+
+/// Generalised advantage estimation over one response: (advantages, returns = advantages + values).
+///
+/// δ_t = r_t + γ V_{t+1} − V_t;  A_t = δ_t + γλ A_{t+1};  V past the end is 0. Source: Schulman et al. 2016, eq. 16.
+pub fn gae(rewards: &[f64], values: &[f64], gamma: f64, lam: f64) -> (Vec<f64>, Vec<f64>) {
+    assert_eq!(rewards.len(), values.len(), "one value per reward");
+    let mut advantages = vec![0.0; rewards.len()];
+    let (mut next_advantage, mut next_value) = (0.0, 0.0);
+    for t in (0..rewards.len()).rev() {
+        let delta = rewards[t] + gamma * next_value - values[t];
+        next_advantage = delta + gamma * lam * next_advantage;
+        next_value = values[t];
+        advantages[t] = next_advantage;
+    }
+    let returns = advantages.iter().zip(values).map(|(a, v)| a + v).collect();
+    (advantages, returns)
+}
+
+/// To unit variance (unbiased, ε 1e-8), and to zero mean unless `keep_mean`. Fewer than two values are left as they are.
+///
+/// Source: TRL's `masked_whiten`, over the real tokens alone.
+pub fn whiten(values: &mut [f64], keep_mean: bool) {
+    if values.len() < 2 {
+        return;
+    }
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    let scale = (variance + 1e-8).sqrt().recip();
+    for v in values {
+        *v = (*v - mean) * scale + if keep_mean { mean } else { 0.0 };
+    }
+}
+
+/// β after a rollout of `episodes` with `kl` per sequence: β·(1 + clip(kl/target − 1, ±0.2)·episodes/horizon).
+///
+/// Source: Ziegler et al. 2019, section 2.2.
+pub fn adapt_kl_coef(kl_coef: f64, kl: f64, target: f64, episodes: usize, horizon: f64) -> f64 {
+    let error = (kl / target - 1.0).clamp(-0.2, 0.2);
+    kl_coef * (1.0 + error * episodes as f64 / horizon)
+}
+
+/// Running mean and variance of the scores seen so far (Welford).
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct RunningMoments {
+    count: u64,
+    mean: f64,
+    m2: f64,
+}
+
+impl RunningMoments {
+    /// Takes in more values.
+    pub fn update(&mut self, values: &[f64]) {
+        for &v in values {
+            self.count += 1;
+            let delta = v - self.mean;
+            self.mean += delta / self.count as f64;
+            self.m2 += delta * (v - self.mean);
+        }
+    }
+
+    /// (v − mean) / standard deviation; v − mean while fewer than two values are known.
+    pub fn normalize(&self, v: f64) -> f64 {
+        let variance = if self.count > 1 { self.m2 / (self.count - 1) as f64 } else { 1.0 };
+        (v - self.mean) / (variance.sqrt() + 1e-8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gae_by_hand() {
+        // γ = 0.5, λ = 0.5: δ = [1 + 1 − 1, 0 + 2 − 2, 4 − 4] = [1, 0, 0]
+        let (advantages, returns) = gae(&[1.0, 0.0, 4.0], &[1.0, 2.0, 4.0], 0.5, 0.5);
+        assert_eq!(advantages, [1.0, 0.0, 0.0]);
+        assert_eq!(returns, [2.0, 2.0, 4.0]);
+        let (advantages, _) = gae(&[0.0, 0.0, 1.0], &[0.0, 0.0, 0.0], 1.0, 0.95);
+        assert!((advantages[0] - 0.95f64.powi(2)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn whitening_gives_unit_variance() {
+        let mut values = [1.0, 2.0, 3.0, 6.0];
+        whiten(&mut values, false);
+        assert!(values.iter().sum::<f64>().abs() < 1e-9);
+        assert!((values.iter().map(|v| v * v).sum::<f64>() / 3.0 - 1.0).abs() < 1e-6);
+        let mut shifted = [1.0, 2.0, 3.0, 6.0];
+        whiten(&mut shifted, true);
+        assert!((shifted.iter().sum::<f64>() / 4.0 - 3.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn k3_is_never_negative_and_both_vanish_at_equality() {
+        for d in [-3.0, -0.1, 0.0, 0.2, 5.0] {
+            assert!(kl(KlEstimator::K3, -1.0, -1.0 + d) >= 0.0);
+        }
+        assert_eq!(kl(KlEstimator::K1, -2.5, -2.5), 0.0);
+        assert_eq!(kl(KlEstimator::K3, -2.5, -2.5), 0.0);
+    }
+
+    #[test]
+    fn the_controller_steers_towards_its_target_by_at_most_a_fifth() {
+        assert_eq!(adapt_kl_coef(0.1, 6.0, 6.0, 64, 640.0), 0.1);
+        assert!((adapt_kl_coef(0.1, 60.0, 6.0, 64, 640.0) - 0.102).abs() < 1e-12);
+        assert!((adapt_kl_coef(0.1, 0.0, 6.0, 64, 640.0) - 0.098).abs() < 1e-12);
+    }
+
+    #[test]
+    fn moments_match_the_two_pass_formula() {
+        let mut moments = RunningMoments::default();
+        moments.update(&[1.0, 2.0]);
+        moments.update(&[4.0]);
+        let sd = (((1.0f64 - 7.0 / 3.0).powi(2) + (2.0f64 - 7.0 / 3.0).powi(2) + (4.0f64 - 7.0 / 3.0).powi(2)) / 2.0).sqrt();
+        assert!((moments.normalize(4.0) - (4.0 - 7.0 / 3.0) / sd).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,317 @@
+//! The update of one iteration: epochs × minibatches of the clipped losses, each an optimiser step, and the iteration's metrics.
+
+use burn::tensor::Tensor;
+use evenkeel_kernels::token_logprob;
+
+use super::rollout::value_rows;
+use super::{Critic, Episode, Experience, PpoTrainer};
+use crate::data::Sequence;
+use crate::data::batch::Batch;
+use crate::error::Result;
+use crate::event::Metrics;
+use crate::rng;
+use crate::train::forward::{floats, hidden, ints, predicted_logits};
+use crate::train::maths::{ppo_policy_loss, ppo_value_loss};
+use crate::train::optimizer::{GradientSum, learning_rate};
+
+/// Means over the tokens of every minibatch of the iteration.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateStats {
+    /// Optimiser steps taken.
+    pub updates: usize,
+    /// Largest |log ratio| of the very first minibatch: 0 when rollout and update agree.
+    pub first_log_ratio: f64,
+    /// Whether `target_kl` ended the updates early.
+    pub stopped_early: bool,
+    policy_loss: f64,
+    value_loss: f64,
+    approx_kl: f64,
+    clip_fraction: f64,
+    value_clip_fraction: f64,
+    entropy: f64,
+    ratio: f64,
+    ratio_squared: f64,
+    grad_norm: f64,
+    value_grad_norm: f64,
+    learning_rate: f64,
+}
+
+/// One minibatch's part of an [`UpdateStats`]; sums over tokens.
+#[derive(Default)]
+struct Sums {
+    tokens: f64,
+    steps: f64,
+    policy_loss: f64,
+    value_loss: f64,
+    approx_kl: f64,
+    clipped: f64,
+    value_clipped: f64,
+    entropy: f64,
+    ratio: f64,
+    ratio_squared: f64,
+    largest_log_ratio: f64,
+}
+
+impl PpoTrainer {
+    /// `num_ppo_epochs` passes in fresh order, `num_mini_batches` optimiser steps each.
+    ///
+    /// # Errors
+    /// [`crate::Error::NonFinite`], [`crate::Error::Device`].
+    pub async fn update(&mut self, step: u64, experience: &Experience) -> Result<UpdateStats> {
+        let episodes = experience.episodes.len();
+        let minibatch = episodes.div_ceil(self.config.num_mini_batches);
+        let mut stats = UpdateStats {
+            learning_rate: learning_rate(&self.recipe.training, step, self.order.total_steps(&self.recipe.training)),
+            ..Default::default()
+        };
+        'epochs: for epoch in 0..self.config.num_ppo_epochs {
+            let index = step * self.config.num_ppo_epochs as u64 + epoch as u64;
+            let order = rng::permutation(self.recipe.seed, "ppo", index, episodes);
+            for rows in order.chunks(minibatch) {
+                let sums = self.minibatch(step, experience, rows, &mut stats).await?;
+                if stats.updates == 1 {
+                    stats.first_log_ratio = sums.largest_log_ratio;
+                }
+                if self.config.target_kl > 0.0 && sums.approx_kl / sums.tokens > self.config.target_kl {
+                    stats.stopped_early = true;
+                    break 'epochs;
+                }
+            }
+        }
+        stats.divide();
+        Ok(stats)
+    }
+
+    /// One optimiser step of actor and critic on the episodes `rows`.
+    async fn minibatch(&mut self, step: u64, experience: &Experience, rows: &[usize], stats: &mut UpdateStats) -> Result<Sums> {
+        let tokens: usize = rows.iter().map(|&r| experience.advantages[r].len()).sum();
+        let steps: usize = rows.iter().map(|&r| experience.returns[r].len()).sum();
+        let (mut actor, mut critic) = (GradientSum::default(), GradientSum::default());
+        let mut wanted = Vec::new();
+        let mut micros = Vec::new();
+        for chunk in rows.chunks(self.micro_batch()) {
+            let micro = Micro::new(experience, chunk);
+            let (loss, read) = self.losses(&micro, tokens, steps);
+            let critic_params = match &self.critic {
+                Critic::Model { model, .. } => &model.params,
+                Critic::Head { head, .. } => &head.params,
+            };
+            GradientSum::add_all([&mut actor, &mut critic], [&self.policy.params, critic_params], loss.backward());
+            wanted.extend(read);
+            micros.push(micro);
+        }
+
+        let lr = if step <= self.config.critic_warmup_steps { 0.0 } else { stats.learning_rate };
+        let value_lr = match self.config.value_learning_rate {
+            0.0 => stats.learning_rate,
+            peak => stats.learning_rate / self.recipe.training.learning_rate.max(f64::MIN_POSITIVE) * peak,
+        };
+        let (grad_norm, values) = self.optimizer.update(&mut self.policy.params, actor, lr, wanted).await?;
+        let (params, optimizer) = match &mut self.critic {
+            Critic::Model { model, optimizer } => (&mut model.params, optimizer),
+            Critic::Head { head, optimizer } => (&mut head.params, optimizer),
+        };
+        let (value_grad_norm, _) = optimizer.update(params, critic, value_lr, vec![]).await?;
+
+        let mut sums = Sums { tokens: tokens as f64, steps: steps as f64, ..Sums::default() };
+        for (micro, values) in micros.iter().zip(values.chunks(5)) {
+            sums.add(micro, values, self.config.cliprange, self.config.cliprange_value);
+        }
+        stats.add(&sums, grad_norm, value_grad_norm);
+        Ok(sums)
+    }
+
+    /// The scalar to differentiate, and what is read back: [log π], [entropy], [V], policy losses and value losses, per token or step.
+    fn losses(&self, micro: &Micro, tokens: usize, steps: usize) -> (Tensor<1>, Vec<Tensor<1>>) {
+        let device = self.policy.device();
+        let states = hidden(&self.policy, &micro.batch);
+        let logits = predicted_logits(&self.policy, &micro.batch, states.clone());
+        let new = token_logprob(logits, ints(&micro.batch.targets, &device), self.config.temperature as f32);
+        let old = floats(&micro.logprobs, &device);
+        let (policy_loss, _) = ppo_policy_loss(new.logprob.clone(), old, floats(&micro.advantages, &device), self.config.cliprange);
+        let rows = ints(&micro.value_rows, &device);
+        let values = match &self.critic {
+            Critic::Model { model, .. } => model.scores(hidden(model, &micro.batch).select(0, rows)),
+            Critic::Head { head, .. } => head.scores(states.select(0, rows)),
+        };
+        let value_loss =
+            ppo_value_loss(values.clone(), floats(&micro.values, &device), floats(&micro.returns, &device), self.config.cliprange_value);
+        let policy_mean = policy_loss.clone().sum() / tokens as f64;
+        let value_mean = value_loss.clone().sum() / steps as f64;
+        let mut loss = policy_mean + value_mean * self.config.vf_coef;
+        if self.config.entropy_coef > 0.0 {
+            loss = loss - new.entropy.clone().sum() * (self.config.entropy_coef / tokens as f64);
+        }
+        (loss, vec![new.logprob, new.entropy, values, policy_loss, value_loss])
+    }
+
+    /// TRL's names, every mean over real tokens; and what TRL lacks: `objective/kl_coef`, `val/explained_variance`, `val/first_log_ratio`,
+    /// `completions/mean_length`, `grad_norm`, `val/grad_norm`, `policy/updates`.
+    pub fn metrics(&self, step: u64, experience: &Experience, stats: &UpdateStats) -> Metrics {
+        let n = experience.episodes.len() as f64;
+        let per_sequence = |lists: &[Vec<f64>]| lists.iter().flatten().sum::<f64>() / n;
+        let entropy = experience.episodes.iter().flat_map(|e| &e.logprobs).map(|p| -p).sum::<f64>() / n;
+        let scores = experience.scores.iter().sum::<f64>() / n;
+        let non_score = per_sequence(&experience.rewards) - scores;
+        let tokens: usize = experience.advantages.iter().map(Vec::len).sum();
+        let mut metrics: Metrics = [
+            ("objective/kl", per_sequence(&experience.kl)),
+            ("objective/kl_per_token", experience.kl.iter().flatten().sum::<f64>() / tokens as f64),
+            ("objective/entropy", entropy),
+            ("objective/non_score_reward", non_score),
+            ("objective/rlhf_reward", non_score + scores),
+            ("objective/scores", experience.raw_scores.iter().sum::<f64>() / n),
+            ("objective/kl_coef", self.controller.kl_coef),
+            ("val/num_eos_tokens", experience.episodes.iter().filter(|e| e.finished).count() as f64),
+            ("val/explained_variance", explained_variance(&experience.episodes, &experience.returns)),
+            ("completions/mean_length", tokens as f64 / n),
+            ("episode", self.controller.episodes as f64),
+            ("epoch", self.order.epoch(step)),
+            ("num_tokens", experience.episodes.iter().map(|e| e.prompt.ids.len() + e.response.len()).sum::<usize>() as f64),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+        metrics.extend(stats.metrics());
+        metrics
+    }
+}
+
+/// One forward pass of the update. Per-token lists are in the order of `batch.targets`, per-step lists in that of `value_rows`.
+struct Micro {
+    batch: Batch,
+    logprobs: Vec<f32>,
+    advantages: Vec<f32>,
+    value_rows: Vec<i32>,
+    values: Vec<f32>,
+    returns: Vec<f32>,
+}
+
+impl Micro {
+    fn new(experience: &Experience, rows: &[usize]) -> Self {
+        let sequences: Vec<Sequence> = rows.iter().map(|&r| experience.episodes[r].sequence()).collect();
+        let batch = Batch::padded(&sequences.iter().collect::<Vec<_>>());
+        let flat = |list: &dyn Fn(usize) -> Vec<f64>| rows.iter().flat_map(|&r| list(r)).map(|v| v as f32).collect();
+        // The critic's step past the last token is used only where a reward stands there.
+        let all_rows = value_rows(&batch);
+        let (mut value_rows, mut start) = (Vec::new(), 0);
+        for &r in rows {
+            value_rows.extend(&all_rows[start..start + experience.returns[r].len()]);
+            start += experience.episodes[r].values.len();
+        }
+        Self {
+            logprobs: flat(&|r| experience.episodes[r].logprobs.clone()),
+            advantages: flat(&|r| experience.advantages[r].clone()),
+            values: flat(&|r| experience.episodes[r].values[..experience.returns[r].len()].to_vec()),
+            returns: flat(&|r| experience.returns[r].clone()),
+            value_rows,
+            batch,
+        }
+    }
+}
+
+impl Sums {
+    /// `values`: log π, entropy, V, policy losses, value losses.
+    fn add(&mut self, micro: &Micro, values: &[Vec<f32>], cliprange: f64, cliprange_value: f64) {
+        for (&new, &old) in values[0].iter().zip(&micro.logprobs) {
+            let log_ratio = f64::from(new - old);
+            let ratio = log_ratio.exp();
+            self.approx_kl += 0.5 * log_ratio * log_ratio;
+            self.clipped += f64::from(u8::from((ratio - 1.0).abs() > cliprange));
+            self.ratio += ratio;
+            self.ratio_squared += ratio * ratio;
+            self.largest_log_ratio = self.largest_log_ratio.max(log_ratio.abs());
+        }
+        let moved = values[2].iter().zip(&micro.values).filter(|(v, old)| f64::from((*v - *old).abs()) > cliprange_value);
+        self.value_clipped += moved.count() as f64;
+        let sum = |list: &[f32]| list.iter().map(|&v| f64::from(v)).sum::<f64>();
+        self.entropy += sum(&values[1]);
+        self.policy_loss += sum(&values[3]);
+        self.value_loss += sum(&values[4]);
+    }
+}
+
+impl UpdateStats {
+    fn add(&mut self, sums: &Sums, grad_norm: f64, value_grad_norm: f64) {
+        self.updates += 1;
+        self.policy_loss += sums.policy_loss / sums.tokens;
+        self.value_loss += sums.value_loss / sums.steps;
+        self.approx_kl += sums.approx_kl / sums.tokens;
+        self.clip_fraction += sums.clipped / sums.tokens;
+        self.value_clip_fraction += sums.value_clipped / sums.steps;
+        self.entropy += sums.entropy / sums.tokens;
+        self.ratio += sums.ratio / sums.tokens;
+        self.ratio_squared += sums.ratio_squared / sums.tokens;
+        self.grad_norm += grad_norm;
+        self.value_grad_norm += value_grad_norm;
+    }
+
+    fn divide(&mut self) {
+        let n = self.updates.max(1) as f64;
+        for sum in [
+            &mut self.policy_loss,
+            &mut self.value_loss,
+            &mut self.approx_kl,
+            &mut self.clip_fraction,
+            &mut self.value_clip_fraction,
+            &mut self.entropy,
+            &mut self.ratio,
+            &mut self.ratio_squared,
+            &mut self.grad_norm,
+            &mut self.value_grad_norm,
+        ] {
+            *sum /= n;
+        }
+    }
+
+    fn metrics(&self) -> Metrics {
+        let list = [
+            ("loss/policy_avg", self.policy_loss),
+            ("loss/value_avg", self.value_loss),
+            ("policy/approxkl_avg", self.approx_kl),
+            ("policy/clipfrac_avg", self.clip_fraction),
+            ("policy/entropy_avg", self.entropy),
+            ("policy/updates", self.updates as f64),
+            ("val/clipfrac_avg", self.value_clip_fraction),
+            ("val/ratio", self.ratio),
+            ("val/ratio_var", (self.ratio_squared - self.ratio * self.ratio).max(0.0)),
+            ("val/first_log_ratio", self.first_log_ratio),
+            ("grad_norm", self.grad_norm),
+            ("val/grad_norm", self.value_grad_norm),
+            ("lr", self.learning_rate),
+        ];
+        list.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
+/// 1 − Var(returns − values) / Var(returns): how much of the returns the critic foresaw; 0 where they do not vary.
+fn explained_variance(episodes: &[Episode], returns: &[Vec<f64>]) -> f64 {
+    let pairs: Vec<(f64, f64)> = episodes.iter().zip(returns).flat_map(|(e, r)| r.iter().copied().zip(e.values.iter().copied())).collect();
+    let variance = |values: &dyn Fn(&(f64, f64)) -> f64| {
+        let mean = pairs.iter().map(values).sum::<f64>() / pairs.len() as f64;
+        pairs.iter().map(|p| (values(p) - mean).powi(2)).sum::<f64>() / pairs.len() as f64
+    };
+    let total = variance(&|p| p.0);
+    if total > 0.0 { 1.0 - variance(&|p| p.0 - p.1) / total } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_perfect_critic_explains_everything() {
+        let episode = Episode {
+            prompt: crate::data::Prompt { ids: vec![1], text: String::new() },
+            response: vec![2, 3],
+            text: String::new(),
+            finished: true,
+            logprobs: vec![0.0; 2],
+            ref_logprobs: vec![0.0; 2],
+            entropies: vec![0.0; 2],
+            values: vec![1.0, 3.0, 0.0],
+        };
+        assert_eq!(explained_variance(std::slice::from_ref(&episode), &[vec![1.0, 3.0]]), 1.0);
+        assert_eq!(explained_variance(&[episode], &[vec![2.0, 2.0]]), 0.0);
+    }
+}

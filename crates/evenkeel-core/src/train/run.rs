@@ -1,0 +1,331 @@
+//! The run loop that every trainer shares: steps, evaluation, checkpoints, commands and events. No files, no clocks.
+
+use std::collections::VecDeque;
+
+use super::dpo::DpoTrainer;
+use super::optimizer::AdamW;
+use super::ppo::{PpoTrainer, RewardSource};
+use super::reward::RewardTrainer;
+use super::sft::SftTrainer;
+use super::state;
+use crate::data::{Preference, Prompt, Sequence};
+use crate::error::{Error, Result};
+use crate::event::{Command, Event, Metrics};
+use crate::model::{Model, Sampling, save as save_model};
+use crate::recipe::{Recipe, Stage, Training};
+use crate::text::Text;
+
+/// What the loop needs of a trainer. Futures need not be `Send`: one thread owns the device.
+#[expect(async_fn_in_trait, reason = "one thread owns the device, natively and in the browser's worker")]
+pub trait Trainer {
+    /// Optimiser steps (PPO: iterations) of the whole run.
+    fn total_steps(&self) -> u64;
+    /// Does step `step`, counted from 1.
+    async fn step(&mut self, step: u64) -> Result<Metrics>;
+    /// Held-out metrics, prefixed `eval_`.
+    async fn evaluate(&mut self) -> Result<Metrics>;
+    /// Whether there is anything to evaluate on.
+    fn has_eval(&self) -> bool;
+    /// The model that the run is for.
+    fn model(&self) -> &Model;
+    /// Everything trained, by name: what a checkpoint holds.
+    fn parts(&mut self) -> Vec<(&'static str, &mut Model, &mut AdamW)>;
+    /// Counters and controllers that a checkpoint holds.
+    fn counters(&self) -> serde_json::Value;
+    /// Takes them back.
+    fn restore_counters(&mut self, counters: &serde_json::Value);
+    /// Changes a setting of the running trainer; false when it has no such setting or the value is out of range.
+    fn set(&mut self, _path: &str, _value: f64) -> bool {
+        false
+    }
+    /// Completions of the last step worth showing: prompt, completion, score.
+    fn samples(&mut self) -> Vec<(String, String, Option<f64>)> {
+        Vec::new()
+    }
+    /// Last checks, such as an unchanged reference.
+    async fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Where a run's folders are kept: a disk, the browser's storage, or memory in a test.
+#[expect(async_fn_in_trait, reason = "one thread owns the run")]
+pub trait Store {
+    /// Writes a folder such as `checkpoints/step-000200`, whole or not at all, replacing one of that name.
+    async fn write_folder(&mut self, name: &str, files: &[(String, Vec<u8>)]) -> Result<()>;
+    /// One file of a folder; `None` where there is none.
+    async fn read(&mut self, folder: &str, file: &str) -> Result<Option<Vec<u8>>>;
+    /// Removes a folder.
+    async fn remove_folder(&mut self, name: &str) -> Result<()>;
+}
+
+/// Every model of a run, loaded.
+pub struct Models {
+    /// Trained (for `reward`: the reward model).
+    pub policy: Model,
+    /// Tokenizer and chat template, saved with the result.
+    pub text: Option<Text>,
+    /// Generation defaults, saved with the result; its stop tokens end PPO's responses.
+    pub sampling: Sampling,
+    /// DPO's and PPO's anchor; absent: a clone of the policy.
+    pub reference: Option<Model>,
+    /// PPO's judge.
+    pub reward: Option<Model>,
+    /// PPO's value model; absent: a clone of the reward model.
+    pub value: Option<Model>,
+}
+
+/// Tokenised rows, as the stage wants them.
+#[derive(Debug, Clone)]
+pub enum Dataset {
+    /// For `sft`.
+    Sequences(Vec<Sequence>),
+    /// For `reward` and `dpo`.
+    Preferences(Vec<Preference>),
+    /// For `ppo`.
+    Prompts(Vec<Prompt>),
+}
+
+impl Dataset {
+    /// Rows.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Sequences(rows) => rows.len(),
+            Self::Preferences(rows) => rows.len(),
+            Self::Prompts(rows) => rows.len(),
+        }
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The front end's ends of a run.
+pub struct Front<'a, S> {
+    /// Where folders go.
+    pub store: &'a mut S,
+    /// Hears every event.
+    pub on_event: &'a mut dyn FnMut(Event),
+    /// Asked between steps.
+    pub commands: &'a mut dyn FnMut() -> Option<Command>,
+    /// The device's name, for [`Event::Started`].
+    pub device: String,
+}
+
+/// Trains as `recipe` says and returns the trained model; `resume` goes on from the store's newest checkpoint.
+///
+/// # Errors
+/// Input that does not fit the stage, a number that stopped being finite, the device, the store.
+pub async fn run<S: Store>(
+    recipe: &Recipe,
+    models: Models,
+    train: Dataset,
+    eval: Option<Dataset>,
+    front: Front<'_, S>,
+    resume: bool,
+) -> Result<Model> {
+    if train.is_empty() {
+        return Err(Error::input("data.train", "has no row left to train on", "look at the counts of `evenkeel data`"));
+    }
+    let Models { policy, text, sampling, reference, reward, value } = models;
+    let mut keep = Keep { text, sampling: sampling.clone() };
+    match (recipe.stage, train) {
+        (Stage::Sft, Dataset::Sequences(rows)) => {
+            let eval = if let Some(Dataset::Sequences(rows)) = eval { rows } else { vec![] };
+            drive(SftTrainer::new(recipe, &policy, rows, eval), recipe, &mut keep, front, resume).await
+        }
+        (Stage::Reward, Dataset::Preferences(rows)) => {
+            let eval = if let Some(Dataset::Preferences(rows)) = eval { rows } else { vec![] };
+            drive(RewardTrainer::new(recipe, &policy, rows, eval), recipe, &mut keep, front, resume).await
+        }
+        (Stage::Dpo, Dataset::Preferences(rows)) => {
+            let eval = if let Some(Dataset::Preferences(rows)) = eval { rows } else { vec![] };
+            drive(DpoTrainer::new(recipe, &policy, reference, &rows, &eval).await?, recipe, &mut keep, front, resume).await
+        }
+        (Stage::Ppo, Dataset::Prompts(rows)) => {
+            let judge = reward
+                .ok_or_else(|| Error::input("model.reward_model", "is missing", "name a reward model trained by `evenkeel reward`"))?;
+            let eval = if let Some(Dataset::Prompts(rows)) = eval { rows } else { vec![] };
+            let mut trainer =
+                PpoTrainer::new(recipe, &policy, reference, RewardSource::Model(judge.frozen()), value, rows, &sampling.stop).await?;
+            trainer.text = keep.text.clone();
+            trainer.eval = eval;
+            drive(trainer, recipe, &mut keep, front, resume).await
+        }
+        (stage, _) => Err(Error::input("data.train", format!("does not hold what `{}` trains on", stage.name()), "see `evenkeel data`")),
+    }
+}
+
+/// What goes into a saved model beside its weights.
+struct Keep {
+    text: Option<Text>,
+    sampling: Sampling,
+}
+
+async fn drive<T: Trainer, S: Store>(
+    mut trainer: T,
+    recipe: &Recipe,
+    keep: &mut Keep,
+    mut front: Front<'_, S>,
+    resume: bool,
+) -> Result<Model> {
+    let mut loop_state = LoopState::default();
+    if resume {
+        loop_state = state::restore(&mut trainer, front.store).await?;
+    }
+    let total = trainer.total_steps();
+    (front.on_event)(Event::Started {
+        stage: recipe.stage.name().into(),
+        total_steps: total,
+        parameters: trainer.model().params.num_elements() as u64,
+        device: front.device.clone(),
+    });
+    match steps(&mut trainer, recipe, keep, &mut front, &mut loop_state).await {
+        Ok(reason) => {
+            let model = best(&trainer, front.store, &loop_state).await?.frozen();
+            let files = save_model(&model, keep.text.as_ref(), &keep.sampling).await?;
+            front.store.write_folder("model", &files).await?;
+            (front.on_event)(Event::Finished { step: loop_state.step, reason });
+            Ok(model)
+        }
+        Err(error) => {
+            (front.on_event)(Event::Failed { step: loop_state.step + 1, message: error.to_string() });
+            Err(error)
+        }
+    }
+}
+
+/// Where a run stands; part of every checkpoint.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct LoopState {
+    /// Steps done.
+    pub step: u64,
+    /// Best value of `metric_for_best_model` so far and its step.
+    pub best: Option<(f64, u64)>,
+    /// Steps whose checkpoints are kept, oldest first.
+    pub saved: VecDeque<u64>,
+}
+
+/// Runs the steps that are left; the reason when told to stop early.
+async fn steps<T: Trainer, S: Store>(
+    trainer: &mut T,
+    recipe: &Recipe,
+    keep: &Keep,
+    front: &mut Front<'_, S>,
+    at: &mut LoopState,
+) -> Result<Option<String>> {
+    let (training, total) = (&recipe.training, trainer.total_steps());
+    let every = |interval: u64, step: u64| interval > 0 && step.is_multiple_of(interval);
+    while at.step < total {
+        let orders = obey(trainer, front);
+        if orders.stop {
+            save(trainer, training, keep, front, at).await?;
+            return Ok(Some("stopped on request".into()));
+        }
+        let step = at.step + 1;
+        let metrics = trainer.step(step).await?;
+        at.step = step;
+        if every(training.logging_steps, step) || step == total {
+            (front.on_event)(Event::Step { step, metrics });
+        }
+        if every(training.sample_steps, step) {
+            for (prompt, completion, score) in trainer.samples() {
+                (front.on_event)(Event::Sample { step, prompt, completion, score });
+            }
+        }
+        let improved = if trainer.has_eval() && (every(training.eval_steps, step) || step == total) {
+            let metrics = trainer.evaluate().await?;
+            let improved = note_best(training, &metrics, at);
+            (front.on_event)(Event::Eval { step, metrics });
+            improved
+        } else {
+            false
+        };
+        if improved || orders.checkpoint || every(training.save_steps, step) || step == total {
+            save(trainer, training, keep, front, at).await?;
+        }
+    }
+    trainer.finish().await?;
+    Ok(None)
+}
+
+#[derive(Default)]
+struct Orders {
+    stop: bool,
+    checkpoint: bool,
+}
+
+/// Carries out the commands that wait. A paused run keeps asking; front ends that cannot block hand out `Pause` by not calling.
+fn obey<T: Trainer, S: Store>(trainer: &mut T, front: &mut Front<'_, S>) -> Orders {
+    let mut orders = Orders::default();
+    let mut paused = false;
+    loop {
+        match (front.commands)() {
+            Some(Command::Stop) => {
+                orders.stop = true;
+                return orders;
+            }
+            Some(Command::Checkpoint) => orders.checkpoint = true,
+            Some(Command::Pause) => paused = true,
+            Some(Command::Resume) => paused = false,
+            Some(Command::Set { path, value }) => {
+                if !trainer.set(&path, value) {
+                    (front.on_event)(Event::Warning {
+                        message: format!("{path} = {value} was not taken: not a setting of this run, or out of range"),
+                    });
+                }
+            }
+            None if paused => {}
+            None => return orders,
+        }
+    }
+}
+
+/// Remembers the best value of the chosen metric; true when this one is it.
+fn note_best(training: &Training, metrics: &Metrics, at: &mut LoopState) -> bool {
+    let name = &training.metric_for_best_model;
+    let Some(&value) = metrics.get(name).or_else(|| metrics.get(&format!("eval_{name}"))) else { return false };
+    let better = at.best.is_none_or(|(best, _)| if training.greater_is_better { value > best } else { value < best });
+    if better {
+        at.best = Some((value, at.step));
+    }
+    better
+}
+
+async fn save<T: Trainer, S: Store>(
+    trainer: &mut T,
+    training: &Training,
+    keep: &Keep,
+    front: &mut Front<'_, S>,
+    at: &mut LoopState,
+) -> Result<()> {
+    if at.saved.back() == Some(&at.step) {
+        return Ok(());
+    }
+    at.saved.push_back(at.step);
+    let best = at.best.map(|(_, step)| step);
+    let mut stale = Vec::new();
+    while training.save_total_limit > 0 && at.saved.len() > training.save_total_limit.max(1) + usize::from(best.is_some()) {
+        let oldest = at.saved.iter().position(|s| Some(*s) != best).expect("more are kept than the best one");
+        stale.extend(at.saved.remove(oldest));
+    }
+    let mut files = save_model(trainer.model(), keep.text.as_ref(), &keep.sampling).await?;
+    files.extend(state::files(trainer, at).await?);
+    front.store.write_folder(&state::folder(at.step), &files).await?;
+    front.store.write_folder("checkpoints/LATEST", &[("step".into(), at.step.to_string().into_bytes())]).await?;
+    for step in stale {
+        front.store.remove_folder(&state::folder(step)).await?;
+    }
+    (front.on_event)(Event::Checkpoint { step: at.step });
+    Ok(())
+}
+
+/// The best checkpoint's weights where a metric picks one, else the last.
+async fn best<T: Trainer, S: Store>(trainer: &T, store: &mut S, at: &LoopState) -> Result<Model> {
+    match at.best {
+        Some((_, step)) if step != at.step => state::model(trainer.model(), store, step).await,
+        _ => Ok(trainer.model().clone()),
+    }
+}

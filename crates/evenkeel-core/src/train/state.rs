@@ -1,0 +1,109 @@
+//! Checkpoints: weights, moments and counters as bytes, bit for bit.
+//!
+//! `state.safetensors` holds every trained part's weights and both AdamW moments in f32; `state.json` the rest. All randomness is
+//! keyed by (seed, step), so there is no generator to save.
+
+use std::collections::HashMap;
+
+use burn::tensor::Tensor;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+
+use super::forward::{floats, read};
+use super::run::{LoopState, Store, Trainer};
+use crate::error::{Error, Result};
+use crate::model::Model;
+
+/// The folder of one checkpoint.
+pub fn folder(step: u64) -> String {
+    format!("checkpoints/step-{step:06}")
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct State {
+    at: LoopState,
+    optimizer_steps: HashMap<String, u64>,
+    counters: serde_json::Value,
+}
+
+/// What a checkpoint holds beside the model in Hugging Face layout.
+///
+/// # Errors
+/// [`Error::Device`] when a weight cannot be read.
+pub async fn files<T: Trainer>(trainer: &mut T, at: &LoopState) -> Result<Vec<(String, Vec<u8>)>> {
+    let counters = trainer.counters();
+    let (mut names, mut wanted, mut optimizer_steps) = (Vec::new(), Vec::new(), HashMap::new());
+    for (part, model, optimizer) in trainer.parts() {
+        optimizer_steps.insert(part.to_owned(), optimizer.step);
+        for (i, param) in model.params.iter().enumerate() {
+            for (kind, tensor) in [("weight", &param.value), ("first", &optimizer.first[i]), ("second", &optimizer.second[i])] {
+                names.push(format!("{part}.{kind}.{}", param.name));
+                wanted.push(tensor.clone());
+            }
+        }
+    }
+    let bytes: Vec<Vec<u8>> = read(wanted).await?.iter().map(|v| v.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
+    let views = names.iter().zip(&bytes).map(|(name, b)| {
+        let view = TensorView::new(Dtype::F32, vec![b.len() / 4], b).expect("the length is the data's");
+        (name.as_str(), view)
+    });
+    let tensors = safetensors::serialize(views, None).map_err(|e| Error::Storage(e.to_string()))?;
+    let state = State { at: at.clone(), optimizer_steps, counters };
+    let json = serde_json::to_vec_pretty(&state).expect("the state is plain data");
+    Ok(vec![("state.safetensors".into(), tensors), ("state.json".into(), json)])
+}
+
+/// Puts the newest checkpoint of `store` back into `trainer`.
+///
+/// # Errors
+/// [`Error::Input`] when there is no whole checkpoint or it belongs to another model.
+pub async fn restore<T: Trainer, S: Store>(trainer: &mut T, store: &mut S) -> Result<LoopState> {
+    let none = || Error::input("checkpoints/LATEST", "names no checkpoint", "start the run anew without --resume");
+    let latest = store.read("checkpoints/LATEST", "step").await?.ok_or_else(none)?;
+    let step: u64 = String::from_utf8_lossy(&latest).trim().parse().map_err(|_| none())?;
+    let place = folder(step);
+    let broken = |what: String| Error::input(&place, what, "remove this checkpoint and name an older one in checkpoints/LATEST");
+    let json = store.read(&place, "state.json").await?.ok_or_else(|| broken("state.json is missing".into()))?;
+    let state: State = serde_json::from_slice(&json).map_err(|e| broken(format!("state.json: {e}")))?;
+    let bytes = store.read(&place, "state.safetensors").await?.ok_or_else(|| broken("state.safetensors is missing".into()))?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| broken(format!("state.safetensors: {e}")))?;
+    for (part, model, optimizer) in trainer.parts() {
+        optimizer.step = state.optimizer_steps.get(part).copied().unwrap_or(0);
+        for (i, param) in model.params.iter_mut().enumerate() {
+            let (len, device) = (param.value.dims()[0], param.value.device().inner());
+            let load = |kind: &str| -> Result<Tensor<1>> {
+                let name = format!("{part}.{kind}.{}", param.name);
+                let values = values(&tensors, &name)
+                    .filter(|v| v.len() == len)
+                    .ok_or_else(|| broken(format!("{name} is missing or of another size")))?;
+                Ok(floats(&values, &device))
+            };
+            let (weight, first, second) = (load("weight")?, load("first")?, load("second")?);
+            param.value = weight.autodiff().require_grad();
+            (optimizer.first[i], optimizer.second[i]) = (first, second);
+        }
+    }
+    trainer.restore_counters(&state.counters);
+    Ok(state.at)
+}
+
+/// The weights of the main part at checkpoint `step`, in the shape of `like`.
+///
+/// # Errors
+/// [`Error::Storage`] when the checkpoint is gone.
+pub async fn model<S: Store>(like: &Model, store: &mut S, step: u64) -> Result<Model> {
+    let gone = |what: &str| Error::Storage(format!("{}: {what}", folder(step)));
+    let bytes = store.read(&folder(step), "state.safetensors").await?.ok_or_else(|| gone("state.safetensors is missing"))?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| gone(&e.to_string()))?;
+    let mut model = like.frozen();
+    let device = model.device();
+    for param in model.params.iter_mut() {
+        let found = ["policy", "reward"].iter().find_map(|part| values(&tensors, &format!("{part}.weight.{}", param.name)));
+        param.value = floats(&found.ok_or_else(|| gone(&param.name))?, &device);
+    }
+    Ok(model)
+}
+
+fn values(tensors: &SafeTensors, name: &str) -> Option<Vec<f32>> {
+    let view = tensors.tensor(name).ok()?;
+    Some(view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
+}
