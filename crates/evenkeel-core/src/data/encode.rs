@@ -1,7 +1,6 @@
 //! Rows → token ids and masks, to the token as TRL 1.x (rlhf-details §2.1–2.3, §3.3), with these stated differences:
 //!
-//! * prompt and answer are tokenised together, as in TRL, but where the ids of the prompt are then no prefix of the
-//!   whole (a merge across the seam; TRL only warns) the answer is tokenised apart, and the row counted;
+//! * where the prompt's ids are no prefix of the whole, the answer is tokenised apart (`tokenise`; TRL only warns);
 //! * BOS stands once even where the text writes it out itself;
 //! * `messages` train on the assistant's turns by default (TRL's `assistant_only_loss`).
 //!
@@ -13,8 +12,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
-use super::implicit::common_chars;
 use super::rows::{Content, Row, TokenRow};
+use super::tokenise::{Joined, Tokeniser};
 use super::{Preference, Prompt, Sequence};
 use crate::text::{Message, Text};
 
@@ -104,10 +103,8 @@ struct Whole {
 
 /// Encodes rows. Without a tokenizer only rows of token ids are taken.
 pub struct Encoder<'a> {
-    text: Option<&'a Text>,
+    tokeniser: Option<Tokeniser<'a>>,
     vocab_size: usize,
-    /// What the tokenizer puts before every text: BOS, or nothing.
-    prefix: Vec<u32>,
     options: EncodeOptions,
 }
 
@@ -119,17 +116,14 @@ impl<'a> Encoder<'a> {
     /// # Errors
     /// When the tokenizer cannot encode at all.
     pub fn new(text: Option<&'a Text>, vocab_size: usize, options: EncodeOptions) -> crate::Result<Self> {
-        let prefix = match text {
-            Some(text) => prefix_of(text)?,
-            None => Vec::new(),
-        };
-        Ok(Self { text, vocab_size, prefix, options })
+        let tokeniser = text.map(Tokeniser::new).transpose()?;
+        Ok(Self { tokeniser, vocab_size, options })
     }
 
     /// An example for SFT, or for the log-probability of a text.
     pub fn sequence(&self, row: &Row) -> Outcome<Encoded<Sequence>> {
         let mut whole = match row {
-            Row::Text(text) => self.whole_text(text)?,
+            Row::Text(text) => whole(self.tokeniser()?.whole(text)?),
             Row::Messages(messages) => self.conversation(messages)?,
             Row::PromptCompletion { prompt, completion } => {
                 let mut whole = self.pair(Some(prompt), completion)?;
@@ -201,7 +195,7 @@ impl<'a> Encoder<'a> {
                 let whole = self.tokens(row, "input_ids")?;
                 let len = if row.mask.is_some() { whole.prompt_len } else { row.ids.len() };
                 let ids = row.ids[..len].to_vec();
-                let shown = self.text.map(|text| text.decode(&ids, true));
+                let shown = self.tokenizer().map(|text| text.decode(&ids, true));
                 (ids, shown.unwrap_or_default())
             }
             _ => return Err(wrong_task("prompts", "prompt, messages, prompt + completion, or input_ids")),
@@ -212,53 +206,31 @@ impl<'a> Encoder<'a> {
         Ok(Encoded::Kept { example: Prompt { ids, text }, truncated: 0, apart: 0 })
     }
 
-    /// Ids of a prompt as the policy sees it: BOS and text, or the chat up to the assistant's turn.
-    pub fn prompt_ids(&self, prompt: &Content) -> Outcome<Vec<u32>> {
-        match prompt {
-            Content::Plain(text) => self.with_prefix(text),
-            Content::Chat(messages) => Ok(self.text()?.encode(&self.open_turn(messages)?, false)?),
-        }
-    }
-
     /// The tokenizer, if there is one.
     pub fn tokenizer(&self) -> Option<&'a Text> {
-        self.text
+        self.tokeniser.as_ref().map(Tokeniser::text)
     }
 
-    fn text(&self) -> Outcome<&'a Text> {
-        self.text.ok_or_else(|| {
+    /// Ids of a prompt as the policy sees it: BOS and text, or the chat up to the assistant's turn.
+    ///
+    /// # Errors
+    /// When there is no tokenizer, or its chat template refuses the prompt.
+    pub fn prompt_ids(&self, prompt: &Content) -> Outcome<Vec<u32>> {
+        self.tokeniser()?.prompt_ids(prompt)
+    }
+
+    fn tokeniser(&self) -> Outcome<&Tokeniser<'a>> {
+        self.tokeniser.as_ref().ok_or_else(|| {
             Fault::new("", "the row is text, but there is no tokenizer", "give a model with a tokenizer.json, or rows of token ids")
         })
     }
 
-    fn with_prefix(&self, text: &str) -> Outcome<Vec<u32>> {
-        let ids = self.text()?.encode(text, false)?;
-        if ids.starts_with(&self.prefix) {
-            return Ok(ids); // the text writes BOS itself, or there is none
-        }
-        Ok([self.prefix.as_slice(), &ids].concat())
-    }
-
-    fn end(&self, ids: &mut Vec<u32>) -> Outcome<()> {
-        let eos = self.text()?.eos();
-        if ids.last().copied() != eos {
-            ids.extend(eos);
-        }
-        Ok(())
-    }
-
-    fn whole_text(&self, text: &str) -> Outcome<Whole> {
-        let mut ids = self.with_prefix(text)?;
-        self.end(&mut ids)?;
-        let mut sequence = Sequence { mask: vec![true; ids.len()], ids };
-        train_on_all(&mut sequence);
-        Ok(Whole { sequence, prompt_len: 0, apart: false })
+    fn pair(&self, prompt: Option<&Content>, answer: &Content) -> Outcome<Whole> {
+        Ok(whole(self.tokeniser()?.pair(prompt, answer)?))
     }
 
     fn conversation(&self, messages: &[Message]) -> Outcome<Whole> {
-        let text = self.text()?;
-        let rendered = text.render_chat_spans(messages)?;
-        let (ids, mask) = text.encode_spans(&rendered.text, &rendered.assistant, false)?;
+        let (ids, mask) = self.tokeniser()?.conversation(messages)?;
         let mut sequence = Sequence { ids, mask };
         if self.options.assistant_only_loss {
             nothing_precedes_the_first(&mut sequence);
@@ -266,52 +238,6 @@ impl<'a> Encoder<'a> {
             train_on_all(&mut sequence);
         }
         Ok(Whole { sequence, prompt_len: 0, apart: false })
-    }
-
-    fn pair(&self, prompt: Option<&Content>, answer: &Content) -> Outcome<Whole> {
-        match (prompt, answer) {
-            (None, Content::Plain(answer)) => self.whole_text(answer),
-            (None, Content::Chat(answer)) => self.chat_pair(&[], answer),
-            (Some(Content::Plain(prompt)), Content::Plain(answer)) => {
-                let (mut ids, prompt_len, apart) = self.join(self.with_prefix(prompt)?, prompt, answer)?;
-                self.end(&mut ids)?;
-                Ok(whole(ids, prompt_len, apart))
-            }
-            (Some(Content::Chat(prompt)), Content::Chat(answer)) => self.chat_pair(prompt, answer),
-            _ => Err(Fault::new("prompt", "and answer are not of the same form", "write both as text or both as messages")),
-        }
-    }
-
-    /// The seam is where the rendered prompt and the rendered whole part, as in TRL's `apply_chat_template`.
-    fn chat_pair(&self, prompt: &[Message], answer: &[Message]) -> Outcome<Whole> {
-        let text = self.text()?;
-        let all = text.render_chat(&[prompt, answer].concat(), false, false)?;
-        let opened = if prompt.is_empty() { String::new() } else { self.open_turn(prompt)? };
-        let seam = common_chars(&opened, &all);
-        let before = text.encode(&all[..seam], false)?;
-        let joined = text.encode(&all, false)?;
-        let (ids, prompt_len, apart) = self.joined_or_apart(before, joined, &all[seam..])?;
-        Ok(whole(ids, prompt_len, apart))
-    }
-
-    fn open_turn(&self, prompt: &[Message]) -> Outcome<String> {
-        let continued = prompt.last().is_some_and(|m| m.role == "assistant");
-        Ok(self.text()?.render_chat(prompt, !continued, continued)?)
-    }
-
-    fn join(&self, before: Vec<u32>, prompt: &str, answer: &str) -> Outcome<(Vec<u32>, usize, bool)> {
-        let joined = self.with_prefix(&format!("{prompt}{answer}"))?;
-        self.joined_or_apart(before, joined, answer)
-    }
-
-    /// (ids, prompt length, tokenised apart?): the ids of the prompt are always a strict prefix.
-    fn joined_or_apart(&self, before: Vec<u32>, joined: Vec<u32>, answer: &str) -> Outcome<(Vec<u32>, usize, bool)> {
-        let prompt_len = before.len();
-        if joined.len() > prompt_len && joined.starts_with(&before) {
-            return Ok((joined, prompt_len, false));
-        }
-        let rest = continuation(self.text()?, answer)?;
-        Ok(([before, rest].concat(), prompt_len, true))
     }
 
     fn tokens(&self, row: &TokenRow, field: &str) -> Outcome<Whole> {
@@ -340,7 +266,7 @@ impl<'a> Encoder<'a> {
     }
 }
 
-fn whole(ids: Vec<u32>, prompt_len: usize, apart: bool) -> Whole {
+fn whole(Joined { ids, prompt_len, apart }: Joined) -> Whole {
     let mask = (0..ids.len()).map(|t| t >= prompt_len).collect();
     let mut sequence = Sequence { ids, mask };
     nothing_precedes_the_first(&mut sequence);
@@ -371,24 +297,6 @@ fn user_text(prompt: &Content) -> String {
 
 fn wrong_task(task: &str, shapes: &str) -> Fault {
     Fault::new("", format!("{task} cannot be made from rows of this shape"), format!("give rows of {shapes}"))
-}
-
-/// The ids before the text's own when the tokenizer adds its special tokens.
-fn prefix_of(text: &Text) -> crate::Result<Vec<u32>> {
-    let (plain, full) = (text.encode("a", false)?, text.encode("a", true)?);
-    let start = full.windows(plain.len().max(1)).position(|window| window == plain);
-    Ok(full[..start.unwrap_or(0)].to_vec())
-}
-
-/// Ids of an answer as the continuation of some text. Tokenisers that put a blank before every text (SentencePiece's
-/// dummy prefix) would put one into the answer; behind a newline they do not.
-fn continuation(text: &Text, answer: &str) -> crate::Result<Vec<u32>> {
-    let carrier = text.encode("\n", false)?;
-    let carried = text.encode(&format!("\n{answer}"), false)?;
-    match carried.strip_prefix(carrier.as_slice()) {
-        Some(rest) if !rest.is_empty() => Ok(rest.to_vec()),
-        _ => text.encode(answer, false),
-    }
 }
 
 #[cfg(test)]

@@ -181,6 +181,7 @@ impl<'a, E: Example> Loader<'a, E> {
         if !self.digests.insert(digest) {
             self.report.duplicates += 1;
         }
+        self.report.odd_turns += u64::from(!row.turns_alternate());
         if !self.keep && self.encoder.tokenizer().is_none() && shape.form != Form::TokenIds {
             self.take_characters(line, &row);
             return Ok(());

@@ -1,6 +1,6 @@
 //! From rows of text or token ids to tokenised examples and padded batches.
 //!
-//! `reader` cuts files into rows and `rows` understands them (TRL's shapes, detected), `encode` tokenises and masks,
+//! `reader` cuts files into rows and `rows` understands them (TRL's shapes, detected), `encode` tokenises (`tokenise`) and masks,
 //! `load` does both and counts into a `report`.
 
 pub mod batch;
@@ -15,6 +15,7 @@ pub mod reader;
 pub mod report;
 pub mod rows;
 pub mod shape;
+mod tokenise;
 
 pub use encode::{DropReason, EncodeOptions, Encoded, Encoder, PairRule};
 pub use fault::Fault;

@@ -24,6 +24,8 @@ pub struct DataReport {
     pub bad_rows: BadRowList,
     /// Rows whose text stood in the file before.
     pub duplicates: u64,
+    /// Conversations in which a speaker has two turns in a row, or the assistant begins: legal, but seldom meant.
+    pub odd_turns: u64,
     /// Examples made.
     pub examples: u64,
     /// Comparisons in them: a ranking of K counts K(K−1)/2.
@@ -133,6 +135,7 @@ impl DataReport {
             ("sequences cut at max_length", self.truncated),
             ("answers tokenised apart", self.tokenised_apart),
             ("repeated rows", self.duplicates),
+            ("conversations with odd turns", self.odd_turns),
             ("bad rows", self.bad_rows.count),
             ("pairs with equal sides", self.bad_rows.identical_pairs),
         ];

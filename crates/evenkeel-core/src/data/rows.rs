@@ -163,6 +163,22 @@ impl Content {
 }
 
 impl Row {
+    /// No speaker has two turns in a row, and the user speaks first (after a system message). True of plain text.
+    pub fn turns_alternate(&self) -> bool {
+        let turns: Vec<&Message> = match self {
+            Self::Messages(messages) | Self::Prompt(Content::Chat(messages)) => messages.iter().collect(),
+            Self::PromptCompletion { prompt: Content::Chat(prompt), completion: Content::Chat(answer) }
+            | Self::Preference { prompt: Some(Content::Chat(prompt)), chosen: Content::Chat(answer), .. } => {
+                prompt.iter().chain(answer).collect()
+            }
+            Self::Ranking { prompt: Content::Chat(prompt), .. } => prompt.iter().collect(),
+            _ => return true,
+        };
+        let first = turns.iter().find(|m| m.role != "system");
+        let repeated = turns.windows(2).any(|two| two[0].role == two[1].role && two[0].role != "tool");
+        first.is_none_or(|m| m.role == "user") && !repeated
+    }
+
     /// Length of the longest sequence in the row: characters of text, or token ids.
     pub fn length(&self) -> usize {
         let optional = |content: &Option<Content>| content.as_ref().map_or(0, Content::chars);

@@ -78,6 +78,8 @@ fn bad_rows_name_their_field() {
         (r#"[1]"#, "the row is a list"),
         (r#"{"text":"a"},"#, "not valid JSON at column 13"),
         (r#"{"text":"a""#, "the row ends inside"),
+        (r#"{"text":"\ud800"}"#, "hex escape"),
+        (&"[".repeat(500), "recursion limit"),
         (r#"{"text":"a","messages":[]}"#, "more than one shape: `text` and `messages`"),
         (r#"{"completion":"a"}"#, "prompt: is missing"),
         (r#"{"prompt":"q","chosen":"a"}"#, "rejected: is missing"),
@@ -161,6 +163,14 @@ fn read(file: &[u8], policy: BadRows) -> (crate::Result<usize>, RowReader) {
     };
     let result = run();
     (result, reader)
+}
+
+#[test]
+fn turns_that_do_not_alternate_are_noticed() {
+    let row = |roles: &[&str]| Row::Messages(roles.iter().map(|role| message(role, "x")).collect());
+    assert!(row(&["system", "user", "assistant", "tool", "tool", "assistant", "user"]).turns_alternate());
+    assert!(!row(&["user", "user"]).turns_alternate());
+    assert!(!row(&["system", "assistant"]).turns_alternate());
 }
 
 #[test]
