@@ -5,16 +5,24 @@
 mod args;
 mod clock;
 mod cmd;
+mod data_file;
+mod dataset;
+mod device;
 mod event_log;
 mod failure;
 mod files;
+mod listener;
 mod memory;
+mod model_folder;
 mod output;
+mod plan;
 mod progress;
 mod report;
 mod run_folder;
+mod sampling;
 mod settings;
 mod signals;
+mod sources;
 mod store;
 mod table;
 

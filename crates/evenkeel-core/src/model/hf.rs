@@ -50,6 +50,11 @@ pub fn load(files: &dyn ModelFiles, device: &Device) -> Result<Pretrained> {
     Ok(Pretrained { model: Model::from_params(config, params, head), text, sampling })
 }
 
+/// The tokenizer alone, without the weights: enough to encode data.
+pub fn load_text(files: &dyn ModelFiles, config: &ModelConfig) -> Result<Option<Text>> {
+    Folder { place: files.place(), names: files.list()?, files }.text(config)
+}
+
 /// The files of a folder that loads in transformers: same names, shapes and config; weights in float32, a tied head
 /// written once.
 pub async fn save(model: &Model, text: Option<&Text>, sampling: &Sampling) -> Result<Vec<(String, Vec<u8>)>> {

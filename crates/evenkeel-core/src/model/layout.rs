@@ -40,6 +40,13 @@ pub fn layout(config: &ModelConfig, head: Head) -> Vec<Slot> {
     list.slots
 }
 
+impl ModelConfig {
+    /// Weights of a model of this configuration, known before any is allocated.
+    pub fn num_parameters(&self, head: Head) -> usize {
+        layout(self, head).iter().map(|slot| slot.shape.iter().product::<usize>()).sum()
+    }
+}
+
 struct List<'a> {
     config: &'a ModelConfig,
     slots: Vec<Slot>,

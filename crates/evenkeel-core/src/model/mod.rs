@@ -24,7 +24,7 @@ use sha2::{Digest, Sha256};
 pub use cache::KvCache;
 pub use config::{Arch, Head, ModelConfig, RopeStretch, SUPPORTED};
 pub use generate::{Completion, generate};
-pub use hf::{ModelFiles, Pretrained, load, save};
+pub use hf::{ModelFiles, Pretrained, load, load_text, save};
 pub use input::Input;
 pub use params::{Param, Params};
 pub use sampling::Sampling;

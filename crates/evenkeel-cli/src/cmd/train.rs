@@ -1,0 +1,146 @@
+//! `evenkeel sft|reward|dpo|ppo`: from a recipe to a run folder.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use evenkeel_core::event::{Event, Metrics};
+use evenkeel_core::recipe::{Recipe, Stage};
+use evenkeel_core::train::order::Order;
+use evenkeel_core::train::run::{self, Front, Models};
+use evenkeel_kernels::Selected;
+
+use crate::args::TrainArgs;
+use crate::dataset::{self, Rows};
+use crate::listener::Listener;
+use crate::plan::Plan;
+use crate::progress::Seen;
+use crate::run_folder::{self, DataFile, Record, RunFolder};
+use crate::settings::{self, OtherModels};
+use crate::sources::Sources;
+use crate::store::FileStore;
+use crate::{clock, device, event_log, memory, output, signals, table};
+
+/// Trains one model as the recipe says.
+pub fn run(stage: Stage, args: &TrainArgs, others: OtherModels) -> Result<()> {
+    let recipe = settings::resolve(stage, args, others)?;
+    let sources = Sources::check(&recipe)?;
+    let text = sources.text()?;
+    let rows = dataset::load(&recipe, text.as_ref(), sources.policy.config.vocab_size)?;
+    sources.check_lengths(&recipe, rows.amount.longest)?;
+    let selected = device::open(args.device)?;
+    show_plan(&recipe, &sources, &rows, &selected)?;
+    let models = sources.load(&recipe, &selected)?;
+
+    let record = Record {
+        stage: stage.name().into(),
+        device: device::name(&selected),
+        seed: recipe.seed,
+        parameters: sources.policy.parameters(),
+        data: [&recipe.data.train, &recipe.data.eval]
+            .into_iter()
+            .filter(|path| !path.is_empty())
+            .map(|path| DataFile::of(Path::new(path)))
+            .collect::<Result<_>>()?,
+        ..Record::default()
+    };
+    let folder = open_folder(args, &recipe, record)?;
+    eprintln!("run folder: {}", folder.path().display());
+    train(&recipe, models, rows, folder, &selected, args.resume.is_some())
+}
+
+fn show_plan(recipe: &Recipe, sources: &Sources, rows: &Rows, selected: &Selected) -> Result<()> {
+    let order = match &recipe.ppo {
+        Some(ppo) => Order::in_chunks(rows.train.len(), ppo.rollout_batch_size, recipe),
+        None => Order::new(rows.train.len(), recipe),
+    };
+    let plan = Plan {
+        recipe,
+        policy: sources.policy.size(),
+        reward: sources.reward.as_ref().map(|r| r.size()),
+        data: rows.amount,
+        eval_rows: rows.eval.as_ref().map_or(0, |eval| eval.len() as u64),
+        steps: order.total_steps(&recipe.training),
+        device: device::name(selected),
+    };
+    // A GPU's free memory is nowhere to be asked; what computes on the CPU lives in the machine's own.
+    let available = if selected.software { memory::available() } else { None };
+    eprint!("{}", plan.text(available));
+    Ok(plan.check(available)?)
+}
+
+fn open_folder(args: &TrainArgs, recipe: &Recipe, record: Record) -> Result<RunFolder> {
+    let toml = recipe.to_toml();
+    if let Some(path) = &args.resume {
+        let folder = RunFolder::reopen(path, &toml, &record)?;
+        if let Some(step) = FileStore::new(path).latest_step() {
+            event_log::rewind(path, step)?;
+        }
+        return Ok(folder);
+    }
+    let path = args.out.clone().unwrap_or_else(|| run_folder::default_path(recipe.stage.name(), &recipe.model.path, recipe.seed));
+    RunFolder::create(&path, Some(&toml), record)
+}
+
+fn train(recipe: &Recipe, models: Models, rows: Rows, mut folder: RunFolder, selected: &Selected, resume: bool) -> Result<()> {
+    signals::install();
+    let begun = Instant::now();
+    let listener = Listener::open(folder.path(), recipe.stage.name())?;
+    let mut store = FileStore::new(folder.path());
+    let front = Front {
+        store: &mut store,
+        on_event: &mut |event: Event| listener.hear(&event),
+        commands: &mut || listener.command(),
+        device: device::name(selected),
+    };
+    let result = pollster::block_on(run::run(recipe, models, rows.train, rows.eval, front, resume));
+    let seconds = begun.elapsed().as_secs_f64();
+    let (seen, broken) = listener.close();
+    let result = broken.map_or(result.map_err(anyhow::Error::from), Err);
+    match result {
+        Ok(_model) => {
+            let status = if seen.reason.is_some() { "stopped" } else { "finished" };
+            folder.finish(status, seen.reason.clone(), seen.step, seconds)?;
+            output::raw(&summary(recipe, &folder, &seen, seconds))
+        }
+        Err(error) => {
+            let noted = folder.finish("failed", Some(error.to_string()), seen.step, seconds);
+            noted.and(Err(error)).with_context(|| format!("{} failed", recipe.stage.name()))
+        }
+    }
+}
+
+/// What the run came to, for a person.
+fn summary(recipe: &Recipe, folder: &RunFolder, seen: &Seen, seconds: f64) -> String {
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for (name, last) in &seen.last {
+        let first = seen.first.get(name).copied().unwrap_or(f64::NAN);
+        rows.push(vec![name.clone(), figure(first), figure(*last)]);
+    }
+    let eval: &Metrics = &seen.eval;
+    rows.extend(eval.iter().map(|(name, value)| vec![name.clone(), String::new(), figure(*value)]));
+    let mut text = table::table(&[recipe.stage.name(), "first step", "last step"], &rows);
+    let ended = seen.reason.as_ref().map_or_else(String::new, |reason| format!(", {reason}"));
+    let peak = memory::peak().map_or_else(String::new, |bytes| format!(", peak memory {}", memory::text(bytes)));
+    text += &format!(
+        "\n{} steps in {}, {:.0} tokens/s{peak}{ended}\nmodel: {}\n",
+        seen.step,
+        clock::duration(seconds),
+        seen.tokens_per_second,
+        folder.path().join("model").display()
+    );
+    if seen.reason.is_some() {
+        text += &format!("go on with: evenkeel {} --resume {}\n", recipe.stage.name(), folder.path().display());
+    }
+    text
+}
+
+fn figure(value: f64) -> String {
+    match value.abs() {
+        _ if value.is_nan() => "–".into(),
+        0.0 => "0".into(),
+        x if (1e-3..1e5).contains(&x) => format!("{value:.4}"),
+        x if x >= 1e5 => format!("{value:.0}"),
+        _ => format!("{value:.2e}"),
+    }
+}

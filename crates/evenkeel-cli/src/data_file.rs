@@ -1,0 +1,88 @@
+//! Data files as bytes: `.jsonl` and `.json`, gzipped or not, streamed in pieces.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+use anyhow::Result;
+use evenkeel_core::Error;
+use flate2::read::MultiGzDecoder;
+
+/// Bytes handed on at a time.
+const PIECE: usize = 1 << 16;
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// Hands the decompressed bytes of `path` to `each`, piece by piece.
+///
+/// # Errors
+/// A file that cannot be read or is no JSON by its name, and whatever `each` says.
+pub fn for_each_piece(path: &Path, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let place = path.display().to_string();
+    let refuse = |problem: String, remedy: &str| Err::<(), anyhow::Error>(Error::input(&place, problem, remedy).into());
+    let name = place.to_lowercase();
+    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    if !(name.ends_with(".jsonl") || name.ends_with(".json")) {
+        return refuse("is not called .jsonl, .jsonl.gz or .json".into(), "convert it to one JSON object a line");
+    }
+    let mut source = match open(path) {
+        Ok(source) => source,
+        Err(e) => return refuse(format!("cannot be read ({e})"), "check the path"),
+    };
+    let mut buffer = vec![0; PIECE];
+    loop {
+        match source.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(n) => each(&buffer[..n])?,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return refuse(format!("cannot be read to its end ({e})"), "fetch or compress the file again"),
+        }
+    }
+}
+
+/// The file, decompressed where its first bytes say gzip, whatever its name says.
+fn open(path: &Path) -> std::io::Result<Box<dyn Read>> {
+    let mut start = Vec::new();
+    File::open(path)?.take(GZIP_MAGIC.len() as u64).read_to_end(&mut start)?;
+    let file = BufReader::new(File::open(path)?);
+    Ok(if start == GZIP_MAGIC { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn read(path: &Path) -> Result<Vec<u8>> {
+        let mut all = Vec::new();
+        for_each_piece(path, |piece| {
+            all.extend_from_slice(piece);
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    #[test]
+    fn gzip_is_told_by_content_and_a_cut_file_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let text = "{\"text\": \"a\"}\n".repeat(10_000);
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(text.as_bytes()).unwrap();
+        let packed = encoder.finish().unwrap();
+        let path = root.path().join("rows.jsonl.gz");
+        std::fs::write(&path, &packed).unwrap();
+        assert_eq!(read(&path).unwrap(), text.as_bytes());
+        std::fs::write(&path, &packed[..packed.len() / 2]).unwrap();
+        assert!(read(&path).unwrap_err().to_string().contains("cannot be read to its end"));
+        std::fs::write(&path, &text).unwrap(); // a plain file that is called .gz
+        assert_eq!(read(&path).unwrap(), text.as_bytes());
+    }
+
+    #[test]
+    fn other_formats_and_missing_files_are_named() {
+        for (name, problem) in [("rows.parquet", "is not called"), ("none.jsonl", "cannot be read (")] {
+            let error = read(Path::new(name)).unwrap_err().to_string();
+            assert!(error.starts_with(name) && error.contains(problem), "{error}");
+        }
+    }
+}

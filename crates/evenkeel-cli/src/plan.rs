@@ -1,0 +1,204 @@
+//! The plan that is printed before a run, and the estimate of memory by which a run that cannot fit is refused.
+
+use std::fmt::Write;
+
+use evenkeel_core::Error;
+use evenkeel_core::recipe::{Recipe, Stage, ValueFunction};
+
+use crate::{memory, progress, table};
+
+/// All numbers are f32.
+const F32: u64 = 4;
+/// A trained parameter: weight, gradient and AdamW's two moments.
+const PER_TRAINED: u64 = 4;
+/// Floats of width `hidden` that one layer keeps per token for its backward pass: the residual stream twice, two
+/// normalised copies, q, k, v, the attention's output and its projection, the MLP's output.
+const HIDDEN_PER_LAYER: u64 = 10;
+/// The same of width `intermediate`: gate, up, their product, the activation.
+const INTERMEDIATE_PER_LAYER: u64 = 4;
+/// Logits, their gradient, and one temporary of the same size.
+const LOGIT_COPIES: u64 = 3;
+
+/// What a model is, as far as memory goes.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Size {
+    /// All weights.
+    pub parameters: u64,
+    /// Decoder layers.
+    pub layers: u64,
+    /// Width of the residual stream.
+    pub hidden: u64,
+    /// Width inside the MLP.
+    pub intermediate: u64,
+    /// Tokens in the vocabulary.
+    pub vocab: u64,
+    /// Floats that the key/value cache holds per token and layer.
+    pub cache: u64,
+}
+
+/// What the data is, after encoding.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Amount {
+    /// Rows: sequences, preferences or prompts.
+    pub rows: u64,
+    /// Tokens of all sequences.
+    pub tokens: u64,
+    /// Those that are trained on, or belong to completions.
+    pub trained: u64,
+    /// Longest sequence.
+    pub longest: u64,
+    /// Sequences of the row that has most: 2 for pairs, K for rankings.
+    pub per_row: u64,
+}
+
+/// Everything that is said before a run begins.
+#[derive(Debug, Clone)]
+pub struct Plan<'a> {
+    /// The run's settings.
+    pub recipe: &'a Recipe,
+    /// The trained model.
+    pub policy: Size,
+    /// The reward model of PPO.
+    pub reward: Option<Size>,
+    /// What it learns from.
+    pub data: Amount,
+    /// Held-out rows.
+    pub eval_rows: u64,
+    /// Optimiser steps.
+    pub steps: u64,
+    /// The device's name.
+    pub device: String,
+}
+
+impl Plan<'_> {
+    /// Peak memory in bytes, weights to activations. An estimate from above for the CPU, where buffers are freed at once;
+    /// a GPU's allocator keeps up to about twice as much.
+    pub fn memory(&self) -> u64 {
+        let policy = self.policy;
+        let reward = self.reward.unwrap_or_default();
+        let floats = match self.recipe.stage {
+            Stage::Sft | Stage::Reward => PER_TRAINED * policy.parameters,
+            Stage::Dpo => (PER_TRAINED + 1) * policy.parameters,
+            Stage::Ppo => {
+                let value = match self.recipe.ppo.as_ref().map(|p| p.value_function) {
+                    Some(ValueFunction::Head) => 0,
+                    _ => PER_TRAINED * reward.parameters,
+                };
+                (PER_TRAINED + 1) * policy.parameters + reward.parameters + value
+            }
+        };
+        F32 * (floats + self.activations() + self.cache())
+    }
+
+    /// Floats that one forward and backward pass keeps.
+    fn activations(&self) -> u64 {
+        let (rows, length) = self.micro_batch();
+        let tokens = rows * length;
+        let size = self.policy;
+        let layers = size.layers * (HIDDEN_PER_LAYER * size.hidden + INTERMEDIATE_PER_LAYER * size.intermediate);
+        let logits = if self.recipe.stage == Stage::Reward { 0 } else { LOGIT_COPIES * size.vocab };
+        tokens * (layers + logits)
+    }
+
+    /// Sequences and tokens of the largest forward pass that is trained on.
+    fn micro_batch(&self) -> (u64, u64) {
+        let training = &self.recipe.training;
+        match &self.recipe.ppo {
+            Some(ppo) => {
+                let split = (ppo.num_mini_batches * training.gradient_accumulation_steps).max(1);
+                (ppo.rollout_batch_size.div_ceil(split) as u64, self.data.longest + ppo.response_length as u64)
+            }
+            None => (training.per_device_train_batch_size as u64 * self.data.per_row.max(1), self.data.longest),
+        }
+    }
+
+    /// Floats of the key/value cache while PPO samples.
+    fn cache(&self) -> u64 {
+        let Some(ppo) = &self.recipe.ppo else { return 0 };
+        ppo.rollout_batch_size as u64 * (self.data.longest + ppo.response_length as u64) * self.policy.layers * self.policy.cache
+    }
+
+    /// Refuses a run that needs more than `available` bytes; what the system does not tell refuses nothing.
+    pub fn check(&self, available: Option<u64>) -> Result<(), Error> {
+        let needed = self.memory();
+        match available {
+            Some(available) if needed > available => Err(Error::input(
+                "memory",
+                format!("the run needs about {} and {} are free", memory::text(needed), memory::text(available)),
+                "lower per_device_train_batch_size (raise gradient_accumulation_steps to keep the step) or data.max_length, or take a smaller model",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Some lines for a person.
+    pub fn text(&self, available: Option<u64>) -> String {
+        let (recipe, data) = (self.recipe, self.data);
+        let training = &recipe.training;
+        let per_step = match &recipe.ppo {
+            Some(ppo) => {
+                format!("{} prompts a rollout, {} epochs × {} updates", ppo.rollout_batch_size, ppo.num_ppo_epochs, ppo.num_mini_batches)
+            }
+            None => format!("{} rows a step", training.per_device_train_batch_size * training.gradient_accumulation_steps),
+        };
+        let mut held_out = String::new();
+        if self.eval_rows > 0 {
+            let _ = write!(held_out, "; {} rows held out", table::thousands(self.eval_rows));
+        }
+        let trained =
+            if recipe.stage == Stage::Ppo { String::new() } else { format!(", {} trained", progress::count(data.trained as f64)) };
+        let free = available.map_or_else(String::new, |bytes| format!(" of {} free", memory::text(bytes)));
+        let facts = [
+            ("model", format!("{}, {} parameters", recipe.model.path, table::thousands(self.policy.parameters))),
+            (
+                "data",
+                format!(
+                    "{} rows, {} tokens{trained}, longest {}{held_out}",
+                    table::thousands(data.rows),
+                    progress::count(data.tokens as f64),
+                    data.longest
+                ),
+            ),
+            ("steps", format!("{}, {per_step}, learning rate {}, {} schedule", self.steps, training.learning_rate, schedule(recipe))),
+            ("memory", format!("about {}{free}", memory::text(self.memory()))),
+        ];
+        format!("{} on {}\n{}", recipe.stage.name(), self.device, table::facts(&facts))
+    }
+}
+
+fn schedule(recipe: &Recipe) -> String {
+    serde_json::to_value(recipe.training.lr_scheduler_type).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(recipe: &Recipe) -> Plan<'_> {
+        let policy = Size { parameters: 1_000_000, layers: 2, hidden: 64, intermediate: 128, vocab: 512, cache: 128 };
+        let data = Amount { rows: 100, tokens: 5000, trained: 2000, longest: 100, per_row: 2 };
+        Plan { recipe, policy, reward: Some(policy), data, eval_rows: 10, steps: 7, device: "CPU".into() }
+    }
+
+    #[test]
+    fn memory_follows_the_formula() {
+        let sft = Recipe::default_for(Stage::Sft);
+        let activations = 8 * 2 * 100 * (2 * (10 * 64 + 4 * 128) + 3 * 512);
+        assert_eq!(plan(&sft).memory(), 4 * (4_000_000 + activations));
+        let ppo = Recipe::default_for(Stage::Ppo);
+        let activations = 64 * 153 * (2 * (10 * 64 + 4 * 128) + 3 * 512);
+        assert_eq!(plan(&ppo).memory(), 4 * (10_000_000 + activations + 64 * 153 * 2 * 128));
+    }
+
+    #[test]
+    fn what_cannot_fit_is_refused_with_a_remedy() {
+        let recipe = Recipe::default_for(Stage::Dpo);
+        let plan = plan(&recipe);
+        assert_eq!(plan.check(None), Ok(()));
+        assert_eq!(plan.check(Some(plan.memory())), Ok(()));
+        let error = plan.check(Some(plan.memory() - 1)).unwrap_err().to_string();
+        assert!(error.starts_with("memory: the run needs about 43 MiB") && error.contains("per_device_train_batch_size"), "{error}");
+        let text = plan.text(Some(1 << 30));
+        assert!(text.contains("1,000,000 parameters") && text.contains("; 10 rows held out") && text.contains("of 1.0 GiB free"), "{text}");
+    }
+}

@@ -1,0 +1,3 @@
+//! End to end: the binary as a person runs it, in temporary folders.
+
+mod cli;
