@@ -18,7 +18,7 @@ const CONFIG: &str = r#"{
 }"#;
 
 fn main() -> Result<()> {
-    let policy = Model::init(ModelConfig::from_json("example", CONFIG)?, Head::Lm, 1, &Device::flex());
+    let policy = Model::init(ModelConfig::from_json("example", CONFIG.as_bytes())?, Head::Lm, 1, &Device::flex());
 
     let mut recipe = Recipe::default_for(Stage::Ppo);
     recipe.training.max_steps = 30;

@@ -8,3 +8,12 @@ mod support;
 
 #[path = "suite/parity.rs"]
 mod parity;
+
+#[path = "suite/invariances.rs"]
+mod invariances;
+
+#[path = "suite/ppo_golden.rs"]
+mod ppo_golden;
+
+#[path = "suite/toy.rs"]
+mod toy;

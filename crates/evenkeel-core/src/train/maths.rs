@@ -57,6 +57,17 @@ pub fn ppo_policy_loss(logprobs: Tensor<1>, old_logprobs: Tensor<1>, advantages:
     (loss, ratio)
 }
 
+/// Whether the clip decides a token's loss: the ratio has left 1 ± ε in the direction its advantage rewards.
+pub fn policy_is_clipped(ratio: f64, advantage: f64, cliprange: f64) -> bool {
+    (advantage > 0.0 && ratio > 1.0 + cliprange) || (advantage < 0.0 && ratio < 1.0 - cliprange)
+}
+
+/// Whether the clip decides a step's value loss.
+pub fn value_is_clipped(value: f64, old_value: f64, ret: f64, cliprange: f64) -> bool {
+    let clipped = old_value + (value - old_value).clamp(-cliprange, cliprange);
+    (clipped - ret).powi(2) > (value - ret).powi(2)
+}
+
 /// PPO's clipped value loss per step, ½·max((V − R)², (clip(V, V_old ± ε) − R)²). All [N] → [N].
 ///
 /// Source: the N implementation details of RLHF with PPO, 19; Stiennon et al. 2020.

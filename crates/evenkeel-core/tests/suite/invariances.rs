@@ -22,7 +22,7 @@ fn model(head: Head) -> Model {
     let config = r#"{"architectures":["LlamaForCausalLM"],"model_type":"llama","vocab_size":31,"hidden_size":32,"intermediate_size":48,
         "num_hidden_layers":2,"num_attention_heads":4,"num_key_value_heads":2,"max_position_embeddings":64,"rms_norm_eps":1e-5,
         "hidden_act":"silu","tie_word_embeddings":true,"initializer_range":0.2,"bos_token_id":0,"eos_token_id":1}"#;
-    Model::init(ModelConfig::from_json("tiny", config).expect("a valid config"), head, 11, &Device::flex())
+    Model::init(ModelConfig::from_json("tiny", config.as_bytes()).expect("a valid config"), head, 11, &Device::flex())
 }
 
 fn sequence(seed: u64, prompt: usize, completion: usize) -> Sequence {
@@ -70,10 +70,12 @@ fn padding_changes_neither_log_probabilities_nor_scores() {
     let (lm, judge) = (model(Head::Lm), model(Head::Score));
     let all = sequences(6);
     let together = Batch::padded(&all.iter().collect::<Vec<_>>());
-    let sums = block_on(read(vec![sequence_sums(&together, token_stats(&lm, &together, 1.0).logprob), end_scores(&judge, &together)])).unwrap();
+    let sums =
+        block_on(read(vec![sequence_sums(&together, token_stats(&lm, &together, 1.0).logprob), end_scores(&judge, &together)])).unwrap();
     for (i, one) in all.iter().enumerate() {
         let alone = Batch::padded(&[one]);
-        let values = block_on(read(vec![sequence_sums(&alone, token_stats(&lm, &alone, 1.0).logprob), end_scores(&judge, &alone)])).unwrap();
+        let values =
+            block_on(read(vec![sequence_sums(&alone, token_stats(&lm, &alone, 1.0).logprob), end_scores(&judge, &alone)])).unwrap();
         assert_same("log-probability", f64::from(sums[0][i]), f64::from(values[0][0]));
         assert_same("score", f64::from(sums[1][i]), f64::from(values[1][0]));
     }
@@ -87,14 +89,21 @@ fn accumulation_equals_the_large_batch_for_every_trainer() {
     };
     // 10 rows in steps of 4: the last window is partial.
     let sft = |r: Recipe| run(SftTrainer::new(&r, &model(Head::Lm), sequences(10), vec![])).0;
-    assert_same_runs(&sft(split(Stage::Sft, 4, 1)), &sft(split(Stage::Sft, 1, 4)), &["loss", "grad_norm", "entropy", "mean_token_accuracy"]);
+    assert_same_runs(
+        &sft(split(Stage::Sft, 4, 1)),
+        &sft(split(Stage::Sft, 1, 4)),
+        &["loss", "grad_norm", "entropy", "mean_token_accuracy"],
+    );
     let reward = |r: Recipe| run(RewardTrainer::new(&r, &model(Head::Score), preferences(10), vec![])).0;
     assert_same_runs(&reward(split(Stage::Reward, 4, 1)), &reward(split(Stage::Reward, 1, 4)), &["loss", "grad_norm", "accuracy"]);
     let dpo = |r: Recipe| run(block_on(DpoTrainer::new(&r, &model(Head::Lm), None, &preferences(10), &[])).unwrap()).0;
     assert_same_runs(&dpo(split(Stage::Dpo, 4, 1)), &dpo(split(Stage::Dpo, 1, 4)), &["loss", "grad_norm", "rewards/margins"]);
     let ppo = |accumulation: usize| {
         let accumulation = format!("gradient_accumulation_steps={accumulation}");
-        let r = recipe(Stage::Ppo, &["max_steps=2", "rollout_batch_size=8", "num_mini_batches=2", "response_length=6", "learning_rate=1e-3", &accumulation]);
+        let r = recipe(
+            Stage::Ppo,
+            &["max_steps=2", "rollout_batch_size=8", "num_mini_batches=2", "response_length=6", "learning_rate=1e-3", &accumulation],
+        );
         run(ppo_trainer(&r)).0
     };
     assert_same_runs(&ppo(1)[..1], &ppo(4)[..1], &["loss/policy_avg", "loss/value_avg", "grad_norm", "val/grad_norm", "objective/kl"]);
@@ -108,7 +117,8 @@ fn ppo_trainer(recipe: &Recipe) -> PpoTrainer {
 
 #[test]
 fn packed_documents_train_as_if_alone() {
-    let run_with = |packing: &str| run(SftTrainer::new(&recipe(Stage::Sft, &[packing, "max_length=24"]), &model(Head::Lm), sequences(16), vec![])).0;
+    let run_with =
+        |packing: &str| run(SftTrainer::new(&recipe(Stage::Sft, &[packing, "max_length=24"]), &model(Head::Lm), sequences(16), vec![])).0;
     assert_same_runs(&run_with("packing=true"), &run_with("packing=false"), &["loss", "grad_norm", "entropy"]);
 }
 
@@ -134,7 +144,13 @@ fn the_first_dpo_step_costs_what_the_formulas_say() {
         }
         metrics[0]["loss"]
     };
-    for (loss, value) in [("sigmoid", std::f64::consts::LN_2), ("hinge", 1.0), ("ipo", 25.0), ("robust", std::f64::consts::LN_2), ("sigmoid_norm", std::f64::consts::LN_2)] {
+    for (loss, value) in [
+        ("sigmoid", std::f64::consts::LN_2),
+        ("hinge", 1.0),
+        ("ipo", 25.0),
+        ("robust", std::f64::consts::LN_2),
+        ("sigmoid_norm", std::f64::consts::LN_2),
+    ] {
         assert_same(loss, first(loss), value);
     }
 }
@@ -181,7 +197,9 @@ fn the_same_seed_gives_the_same_losses_to_the_last_bit() {
 
 #[test]
 fn label_smoothing_and_nll_mix_change_the_loss_as_written() {
-    let loss = |settings: &[&str]| run(block_on(DpoTrainer::new(&recipe(Stage::Dpo, settings), &model(Head::Lm), None, &preferences(4), &[])).unwrap()).0[0]["loss"];
+    let loss = |settings: &[&str]| {
+        run(block_on(DpoTrainer::new(&recipe(Stage::Dpo, settings), &model(Head::Lm), None, &preferences(4), &[])).unwrap()).0[0]["loss"]
+    };
     let (plain, mixed) = (loss(&[]), loss(&["rpo_alpha=1.0"]));
     assert!(mixed > plain + 1.0, "the mean negative log-likelihood of an untrained model is large: {mixed}");
     assert_same("cDPO at the start", loss(&["label_smoothing=0.2"]), plain);

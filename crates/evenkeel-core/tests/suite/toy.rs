@@ -25,7 +25,7 @@ fn reference(device: &Device) -> Model {
     let config = r#"{"architectures":["LlamaForCausalLM"],"model_type":"llama","vocab_size":5,"hidden_size":24,"intermediate_size":48,
         "num_hidden_layers":1,"num_attention_heads":2,"num_key_value_heads":2,"max_position_embeddings":16,"rms_norm_eps":1e-5,
         "hidden_act":"silu","tie_word_embeddings":false,"initializer_range":0.3,"bos_token_id":0,"eos_token_id":1}"#;
-    Model::init(ModelConfig::from_json("toy", config).expect("a valid config"), Head::Lm, 7, device)
+    Model::init(ModelConfig::from_json("toy", config.as_bytes()).expect("a valid config"), Head::Lm, 7, device)
 }
 
 /// Likes word 2 early, dislikes word 4 anywhere, likes to end.
@@ -85,7 +85,16 @@ fn ppo_with_the_true_reward_approaches_the_closed_form() {
     let reference = reference(&Device::flex());
     let recipe = recipe(
         Stage::Ppo,
-        &["max_steps=120", "learning_rate=5e-3", "kl_coef=0.5", "rollout_batch_size=128", "response_length=3", "temperature=1.0", "value_function=head", "lam=1.0"],
+        &[
+            "max_steps=120",
+            "learning_rate=5e-3",
+            "kl_coef=0.5",
+            "rollout_batch_size=128",
+            "response_length=3",
+            "temperature=1.0",
+            "value_function=head",
+            "lam=1.0",
+        ],
     );
     let prompts = vec![Prompt { ids: vec![0], text: String::new() }];
     let judge = RewardSource::Function(Box::new(|_: &Prompt, response: &[u32], _: &str| reward(response) as f32));
@@ -117,7 +126,7 @@ fn dpo_with_plenty_of_pairs_approaches_the_closed_form() {
         (index.unwrap_or(weights.len() - 1), rng::uniform(&mut generator))
     };
     let mut pairs = Vec::new();
-    while pairs.len() < 8192 {
+    while pairs.len() < 24_576 {
         let ((a, _), (b, coin)) = (draw(), draw());
         if a == b {
             continue;
@@ -126,7 +135,10 @@ fn dpo_with_plenty_of_pairs_approaches_the_closed_form() {
         let (chosen, rejected) = if coin < prefers_a { (a, b) } else { (b, a) };
         pairs.push(Preference { responses: vec![sequence(&all[chosen]), sequence(&all[rejected])], margin: 0.0 });
     }
-    let recipe = recipe(Stage::Dpo, &["num_train_epochs=6", "learning_rate=3e-3", "beta=0.5", "per_device_train_batch_size=256", "precompute_ref_log_probs=true"]);
+    let recipe = recipe(
+        Stage::Dpo,
+        &["num_train_epochs=3", "learning_rate=3e-3", "beta=0.5", "per_device_train_batch_size=512", "precompute_ref_log_probs=true"],
+    );
     let mut trainer = block_on(DpoTrainer::new(&recipe, &reference, None, &pairs, &[])).expect("a trainer");
     let before = distance(&trainer.model, &reference);
     for step in 1..=trainer.total_steps() {

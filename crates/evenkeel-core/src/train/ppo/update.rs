@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::event::Metrics;
 use crate::rng;
 use crate::train::forward::{floats, hidden, ints, predicted_logits};
-use crate::train::maths::{ppo_policy_loss, ppo_value_loss};
+use crate::train::maths::{policy_is_clipped, ppo_policy_loss, ppo_value_loss, value_is_clipped};
 use crate::train::optimizer::{GradientSum, learning_rate};
 
 /// Means over the tokens of every minibatch of the iteration.
@@ -213,17 +213,19 @@ impl Micro {
 impl Sums {
     /// `values`: log π, entropy, V, policy losses, value losses.
     fn add(&mut self, micro: &Micro, values: &[Vec<f32>], cliprange: f64, cliprange_value: f64) {
-        for (&new, &old) in values[0].iter().zip(&micro.logprobs) {
+        for ((&new, &old), &advantage) in values[0].iter().zip(&micro.logprobs).zip(&micro.advantages) {
             let log_ratio = f64::from(new - old);
             let ratio = log_ratio.exp();
             self.approx_kl += 0.5 * log_ratio * log_ratio;
-            self.clipped += f64::from(u8::from((ratio - 1.0).abs() > cliprange));
+            self.clipped += f64::from(u8::from(policy_is_clipped(ratio, f64::from(advantage), cliprange)));
             self.ratio += ratio;
             self.ratio_squared += ratio * ratio;
             self.largest_log_ratio = self.largest_log_ratio.max(log_ratio.abs());
         }
-        let moved = values[2].iter().zip(&micro.values).filter(|(v, old)| f64::from((*v - *old).abs()) > cliprange_value);
-        self.value_clipped += moved.count() as f64;
+        for ((&value, &old), &ret) in values[2].iter().zip(&micro.values).zip(&micro.returns) {
+            let clipped = value_is_clipped(f64::from(value), f64::from(old), f64::from(ret), cliprange_value);
+            self.value_clipped += f64::from(u8::from(clipped));
+        }
         let sum = |list: &[f32]| list.iter().map(|&v| f64::from(v)).sum::<f64>();
         self.entropy += sum(&values[1]);
         self.policy_loss += sum(&values[3]);
