@@ -197,3 +197,32 @@ fn skipping_counts_and_lists() {
     let same = b"{\"chosen\":\"a\",\"rejected\":\"a\"}\n{\"chosen\":\"a\",\"rejected\":\"b\"}";
     assert_eq!(read(same, BadRows::Skip).1.bad_rows().identical_pairs, 1);
 }
+
+/// Whatever bytes come, the reader ends with rows or with an error that names the file; it never panics.
+#[test]
+fn damaged_files_never_panic() {
+    use rand::RngExt;
+    let whole = concat!(
+        r#"[{"prompt":"q é","responses":["a","b"],"scores":[1,2]},"#,
+        r#"{"chosen":"\n\nHuman: x\n\nAssistant: y","rejected":"\n\nHuman: x\n\nAssistant: z"},"#,
+        r#"{"messages":[{"from":"human","value":"漢"},{"role":"assistant","content":[{"type":"text","text":"t"}]}]},"#,
+        r#"{"chosen_input_ids":[1,2],"chosen_completion_mask":[0,1],"rejected_input_ids":[1],"rejected_completion_mask":[true]}]"#,
+    );
+    let lines = whole[1..whole.len() - 1].replace("},{\"", "}\n{\"");
+    for (case, file) in (0..2000u64).zip([whole, lines.as_str()].into_iter().cycle()) {
+        let mut rng = crate::rng::stream(3, "damage", case);
+        let mut bytes = file.as_bytes().to_vec();
+        for _ in 0..rng.random_range(1..4) {
+            let at = rng.random_range(0..bytes.len());
+            match rng.random_range(0..3) {
+                0 => bytes[at] = rng.random_range(0..=255),
+                1 => drop(bytes.remove(at)),
+                _ => bytes.insert(at, *b"\"{}[],:\\\n\r n0-".get(rng.random_range(0..14usize)).unwrap()),
+            }
+        }
+        let policy = if case % 4 < 2 { BadRows::Skip } else { BadRows::Stop };
+        if let Err(error) = read(&bytes, policy).0 {
+            assert!(error.to_string().starts_with("train.jsonl"), "{error}");
+        }
+    }
+}
