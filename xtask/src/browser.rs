@@ -170,3 +170,15 @@ fn announced_port(output: impl std::io::Read + Send + 'static) -> Result<u16> {
     }
     bail!("chromedriver ended without saying its port")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::host;
+
+    #[test]
+    fn the_host_of_a_proxied_request_is_found_and_a_path_has_none() {
+        assert_eq!(host("http://example.org/a/b"), "example.org");
+        assert_eq!(host("example.org:443"), "example.org");
+        assert_eq!(host("/missing.js"), "");
+    }
+}

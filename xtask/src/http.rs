@@ -106,3 +106,26 @@ pub fn webdriver(address: SocketAddr, method: &str, path: &str, body: &Value) ->
     }
     Ok(value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The status line that the server answers `target` with.
+    fn status(server: &Server, target: &str) -> String {
+        let mut stream = TcpStream::connect(server.address).unwrap();
+        write!(stream, "GET {target} HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+        BufReader::new(stream).lines().next().unwrap().unwrap()
+    }
+
+    #[test]
+    fn only_files_of_the_folder_are_served_and_everything_else_is_noted() {
+        let server = Server::start(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();
+        assert_eq!(status(&server, "/http.rs"), "HTTP/1.1 200 OK");
+        let elsewhere = ["/nothing.js", "/../Cargo.toml", "http://example.org/http.rs", "example.org:443"];
+        for target in elsewhere {
+            assert_eq!(status(&server, target), "HTTP/1.1 404 Not Found", "{target}");
+        }
+        assert_eq!(server.refused(), elsewhere);
+    }
+}
