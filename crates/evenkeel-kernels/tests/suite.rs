@@ -11,6 +11,8 @@ mod cases;
 mod common;
 #[path = "suite/completeness.rs"]
 mod completeness;
+#[path = "suite/device.rs"]
+mod device;
 #[path = "suite/gradients.rs"]
 mod gradients;
 #[path = "suite/mutations.rs"]

@@ -69,7 +69,7 @@ pub fn ints<const D: usize>(values: &[i32], shape: [usize; D], device: &Device) 
 }
 
 pub fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().to_vec().expect("f32 tensor")
+    tensor.into_data().try_to_vec().expect("f32 tensor")
 }
 
 /// |got − want| ≤ abs + rel · |want|.

@@ -7,8 +7,10 @@ use crate::block_cases::BLOCKS;
 use crate::cases::{ATTENTION, LOGITS, Maths};
 use crate::common::{Output, Tolerance, compare, cpu, gpu};
 
-/// Sums of up to 128 f32 products against f64 sums; a score of 100 carries 1e-5 of rounding into its exponential.
-pub const ATTENTION_TOLERANCE: Tolerance = Tolerance { abs: 2e-5, rel: 2e-4 };
+/// Sums of up to 128 f32 products against f64 sums.
+const ATTENTION_TOLERANCE: Tolerance = Tolerance { abs: 5e-6, rel: 1e-5 };
+/// With outliers, scores reach several hundred, whose f32 rounding of 3e-5 goes into the exponential.
+pub const ATTENTION_OUTLIER_TOLERANCE: Tolerance = Tolerance { abs: 1e-4, rel: 1e-3 };
 /// f32 sums of up to 1757 exponentials against f64 sums, logits up to 101 / 0.7.
 pub const LOGITS_TOLERANCE: Tolerance = Tolerance { abs: 2e-5, rel: 2e-5 };
 
@@ -27,7 +29,8 @@ fn check(test: &str, tolerance: Tolerance, runs: &[(&str, &dyn Fn(&Device) -> Ve
 #[test]
 fn attention_equals_its_twin() {
     for case in ATTENTION {
-        check("attention", ATTENTION_TOLERANCE, &[(case.name, &|device| case.run(Maths::Ours, device))]);
+        let tolerance = if case.outliers { ATTENTION_OUTLIER_TOLERANCE } else { ATTENTION_TOLERANCE };
+        check("attention", tolerance, &[(case.name, &|device| case.run(Maths::Ours, device))]);
     }
 }
 
