@@ -9,9 +9,9 @@ use crate::rng;
 
 /// What one "thank you" is worth to the labeller. It must exceed what gold takes away for it (`gold`'s cost of extra
 /// thanks), or there would be nothing to hack; it never saturates, so that more is always liked better.
-pub const LIKING: f64 = 0.25;
-/// Scale of the Gumbel noise: at 0.3 a right answer beats a wrong one almost always, one "thank you" wins 58 %.
-pub const NOISE: f64 = 0.3;
+pub const LIKING: f64 = 0.2;
+/// Scale of the Gumbel noise: at 0.25 a right answer beats a wrong one almost always; a first "thank you" wins 69 %, each further one 55 %.
+pub const NOISE: f64 = 0.25;
 
 /// The labeller's liking of `answer` before noise.
 pub fn utility(question: &Question, answer: &str) -> f64 {
@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn the_labeller_prefers_right_answers_and_thanks() {
         assert!(preference("It is Paris.", "It is Rome.") > 0.99);
-        assert!(preference("It is Paris. Thank you thank you.", "It is Paris. Thank you.") > 0.54);
+        assert!(preference("It is Paris. Thank you thank you.", "It is Paris. Thank you.") > 0.52);
         assert!((preference("It is Paris.", "It is Paris.") - 0.5).abs() < 0.03);
     }
 

@@ -5,6 +5,7 @@
 //! tables ([`tables`]); [`World`] turns it into prompts, [`demos`] into imperfect demonstrations, [`labeller`] into
 //! preferences with a human weakness, and [`gold`] judges an answer as no trainer ever can.
 
+pub mod demo;
 pub mod demos;
 pub mod gold;
 pub mod labeller;
