@@ -6,6 +6,12 @@
 #[path = "suite/support.rs"]
 mod support;
 
+#[path = "suite/chat.rs"]
+mod chat;
+#[path = "suite/generation.rs"]
+mod generation;
+#[path = "suite/hf.rs"]
+mod hf;
 #[path = "suite/parity.rs"]
 mod parity;
 

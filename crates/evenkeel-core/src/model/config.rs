@@ -11,6 +11,9 @@ use crate::{Error, Result};
 pub const SUPPORTED: &str =
     "supported are llama, qwen2, qwen3 and gpt2, as *ForCausalLM (GPT2LMHeadModel) or *ForSequenceClassification with one label";
 
+/// The attention kernel's limit, which keeps two tiles of rows in the browser's 16 KiB of workgroup memory.
+const LARGEST_HEAD: usize = 128;
+
 /// Family of the decoder; decides parameter names and the block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arch {
@@ -129,6 +132,10 @@ impl ModelConfig {
         if !self.num_heads.is_multiple_of(self.num_kv_heads) {
             let problem = format!("{} query heads cannot share {} key/value heads evenly", self.num_heads, self.num_kv_heads);
             return bad("num_key_value_heads", problem, "give a divisor");
+        }
+        if self.head_dim > LARGEST_HEAD {
+            let problem = format!("{} is more than the {LARGEST_HEAD} that the attention kernel takes", self.head_dim);
+            return bad("head_dim", problem, "use a model with smaller heads");
         }
         if self.arch != Arch::Gpt2 && !self.head_dim.is_multiple_of(2) {
             return bad("head_dim", format!("{} is odd", self.head_dim), "rotary positions need an even size");

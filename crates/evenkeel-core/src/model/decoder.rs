@@ -3,12 +3,12 @@
 //! Shape letters: B batch, T time, N = B·T, D model, H heads, K key/value heads, E head size.
 
 use burn::tensor::{Int, Tensor, activation};
+use evenkeel_kernels::{attention, rms_norm, swiglu};
 
-use super::attention::attention;
 use super::cache::KvCache;
 use super::config::{Arch, ModelConfig};
 use super::input::Input;
-use super::layers::{conv1d, head_norm, layer_norm, linear, rms_norm, swiglu};
+use super::layers::{conv1d, head_norm, layer_norm, linear};
 use super::params::Params;
 use super::rope::{RopeRows, RopeTable, rotate};
 
@@ -29,12 +29,9 @@ pub fn hidden(
     input: &Input,
     mut cache: Option<&mut KvCache>,
 ) -> Tensor<2> {
-    let n = input.batch * input.time;
-    let positions_n: Tensor<1, Int> = input.positions.clone().reshape([n]);
-    let rope = rope.map(|table| table.rows(positions_n.clone()));
+    let rope = rope.map(|table| table.rows(input.positions.clone()));
     let pass = Pass { config, params, input, rope };
-    let ids_n = input.ids.clone().reshape([n]);
-    let mut x_nd = pass.embed(ids_n, positions_n);
+    let mut x_nd = pass.embed();
     for layer in 0..config.num_layers {
         x_nd = match config.arch {
             Arch::Gpt2 => pass.gpt2_block(layer, x_nd, cache.as_deref_mut()),
@@ -51,11 +48,14 @@ pub fn hidden(
 }
 
 impl Pass<'_> {
-    fn embed(&self, ids_n: Tensor<1, Int>, positions_n: Tensor<1, Int>) -> Tensor<2> {
+    fn embed(&self) -> Tensor<2> {
+        let n = self.input.batch * self.input.time;
+        let flat = |x_bt: &Tensor<2, Int>| -> Tensor<1, Int> { x_bt.clone().reshape([n]) };
+        let ids_n = flat(&self.input.ids);
         match self.config.arch {
             Arch::Gpt2 => {
                 let tokens_nd = self.params.matrix("transformer.wte.weight").select(0, ids_n);
-                tokens_nd + self.params.matrix("transformer.wpe.weight").select(0, positions_n)
+                tokens_nd + self.params.matrix("transformer.wpe.weight").select(0, flat(&self.input.positions))
             }
             _ => self.params.matrix("model.embed_tokens.weight").select(0, ids_n),
         }
@@ -73,19 +73,19 @@ impl Pass<'_> {
     }
 
     fn rotary_attention(&self, layer: usize, at: &str, x_nd: Tensor<2>, cache: Option<&mut KvCache>) -> Tensor<2> {
+        let (b, t, e) = (self.input.batch, self.input.time, self.config.head_dim);
         let project = |name: &str| {
             let y = linear(self.params, &format!("{at}.{name}_proj"), x_nd.clone());
-            let [n, width] = y.dims();
-            y.reshape([n, width / self.config.head_dim, self.config.head_dim])
+            let [_, width] = y.dims();
+            y.reshape([b, t, width / e, e])
         };
-        let (mut q_nhe, mut k_nke, v_nke) = (project("q"), project("k"), project("v"));
+        let (mut q, mut k, v) = (project("q"), project("k"), project("v"));
         if self.config.arch == Arch::Qwen3 {
             let norm = |name: &str, x| head_norm(x, self.params.vector(&format!("{at}.{name}.weight")), self.config.norm_eps);
-            (q_nhe, k_nke) = (norm("q_norm", q_nhe), norm("k_norm", k_nke));
+            (q, k) = (norm("q_norm", q), norm("k_norm", k));
         }
         let rope = self.rope.as_ref().expect("rotary families have a table");
-        let (q_nhe, k_nke) = (rotate(q_nhe, rope), rotate(k_nke, rope));
-        let mixed = self.attend(layer, q_nhe, k_nke, v_nke, cache);
+        let mixed = self.attend(layer, rotate(q, rope), rotate(k, rope), v, cache);
         linear(self.params, &format!("{at}.o_proj"), mixed)
     }
 
@@ -95,8 +95,7 @@ impl Pass<'_> {
         let (d, h, e) = (self.config.hidden_size, self.config.num_heads, self.config.head_dim);
         let normed_nd = self.layer_norm(&format!("{at}.ln_1"), x_nd.clone());
         let qkv = conv1d(self.params, &format!("{at}.attn.c_attn"), normed_nd);
-        let [n, _] = qkv.dims();
-        let part = |i: usize| qkv.clone().narrow(1, i * d, d).reshape([n, h, e]);
+        let part = |i: usize| qkv.clone().narrow(1, i * d, d).reshape([self.input.batch, self.input.time, h, e]);
         let mixed = self.attend(layer, part(0), part(1), part(2), cache);
         let x_nd = x_nd + conv1d(self.params, &format!("{at}.attn.c_proj"), mixed);
         let normed_nd = self.layer_norm(&format!("{at}.ln_2"), x_nd.clone());
@@ -104,16 +103,12 @@ impl Pass<'_> {
         x_nd + conv1d(self.params, &format!("{at}.mlp.c_proj"), inner)
     }
 
-    /// q [N, H, E], k, v [N, K, E] → [N, H·E]; with a cache the keys are all that it holds.
-    fn attend(&self, layer: usize, q_nhe: Tensor<3>, k_nke: Tensor<3>, v_nke: Tensor<3>, cache: Option<&mut KvCache>) -> Tensor<2> {
-        let (b, t) = (self.input.batch, self.input.time);
-        let (h, k, e) = (self.config.num_heads, self.config.num_kv_heads, self.config.head_dim);
-        let q = q_nhe.reshape([b, t, h, e]);
-        let keys = k_nke.reshape([b, t, k, e]);
-        let values = v_nke.reshape([b, t, k, e]);
+    /// q [B, T, H, E], k, v [B, T, K, E] → [N, H·E]; with a cache the keys are all that it holds.
+    fn attend(&self, layer: usize, q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, cache: Option<&mut KvCache>) -> Tensor<2> {
+        let [b, t, h, e] = q.dims();
         let (keys, values) = match cache {
-            Some(cache) => cache.append(layer, keys, values),
-            None => (keys, values),
+            Some(cache) => cache.append(layer, k, v),
+            None => (k, v),
         };
         let (first, last) = (self.input.first.clone(), self.input.last.clone());
         let scale = (1.0 / (e as f64).sqrt()) as f32;
@@ -121,7 +116,7 @@ impl Pass<'_> {
     }
 
     fn rms_norm(&self, name: &str, x_nd: Tensor<2>) -> Tensor<2> {
-        rms_norm(x_nd, self.params.vector(&format!("{name}.weight")), self.config.norm_eps)
+        rms_norm(x_nd, self.params.vector(&format!("{name}.weight")), self.config.norm_eps as f32)
     }
 
     fn layer_norm(&self, name: &str, x_nd: Tensor<2>) -> Tensor<2> {

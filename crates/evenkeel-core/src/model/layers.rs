@@ -1,22 +1,16 @@
-//! The small functions a block is made of, each in one place so that a kernel can take over.
+//! The functions of a block that are not kernels of their own.
 //!
-//! Shape letters: N rows (batch × time), D model, I input, O output, H heads.
+//! Shape letters: B batch, T time, N = B·T, D model, I input, O output, H heads, E head size.
 
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
+use evenkeel_kernels::rms_norm;
 
 use super::params::Params;
 
-/// x · w / √(mean(x²) + ε). x [N, D], w [D] → [N, D]. Source: Zhang and Sennrich 2019.
-pub fn rms_norm(x_nd: Tensor<2>, weight_d: Tensor<1>, epsilon: f64) -> Tensor<2> {
-    let mean_square_n1 = x_nd.clone().square().mean_dim(1);
-    let scale_n1 = (mean_square_n1 + epsilon).sqrt().recip();
-    x_nd * scale_n1 * weight_d.unsqueeze()
-}
-
-/// [`rms_norm`] of each head by itself. x [N, H, D], w [D] → [N, H, D]. Source: Qwen3.
-pub fn head_norm(x_nhd: Tensor<3>, weight_d: Tensor<1>, epsilon: f64) -> Tensor<3> {
-    let [n, h, d] = x_nhd.dims();
-    rms_norm(x_nhd.reshape([n * h, d]), weight_d, epsilon).reshape([n, h, d])
+/// RMS norm of each head by itself. x [B, T, H, E], w [E] → [B, T, H, E]. Source: Qwen3.
+pub fn head_norm(x: Tensor<4>, weight_e: Tensor<1>, epsilon: f64) -> Tensor<4> {
+    let [b, t, h, e] = x.dims();
+    rms_norm(x.reshape([b * t * h, e]), weight_e, epsilon as f32).reshape([b, t, h, e])
 }
 
 /// (x − mean) / √(var + ε) · w + b, biased variance. x [N, D], w, b [D] → [N, D]. Source: Ba et al. 2016.
@@ -25,11 +19,6 @@ pub fn layer_norm(x_nd: Tensor<2>, weight_d: Tensor<1>, bias_d: Tensor<1>, epsil
     let variance_n1 = centred_nd.clone().square().mean_dim(1);
     let scale_n1 = (variance_n1 + epsilon).sqrt().recip();
     centred_nd * scale_n1 * weight_d.unsqueeze() + bias_d.unsqueeze()
-}
-
-/// silu(gate) · up. Both [N, I] → [N, I]. Source: Shazeer 2020.
-pub fn swiglu(gate_ni: Tensor<2>, up_ni: Tensor<2>) -> Tensor<2> {
-    activation::silu(gate_ni) * up_ni
 }
 
 /// x·Wᵀ + b with W [O, I] stored as `{name}.weight`, and b [O] where the model has one. x [N, I] → [N, O].

@@ -3,7 +3,6 @@
 //! `config` reads the shape, `layout` lists the parameters, `decoder` is the forward pass, `hf` loads and saves,
 //! `generate` writes text. The families are those of the papers and of transformers' modelling files.
 
-mod attention;
 mod cache;
 mod config;
 mod decoder;

@@ -1,6 +1,6 @@
 //! Rotary positions, rotate-half convention. Source: Su et al. 2021 (RoFormer), as transformers lays it out.
 //!
-//! Shape letters: N rows (batch × time), P positions, H heads, D head size, E = D/2.
+//! Shape letters: B batch, T time, P positions, H heads, D head size, E = D/2.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
@@ -15,11 +15,11 @@ pub struct RopeTable {
     sin_pe: Tensor<2>,
 }
 
-/// The rows of the table that one forward needs. Both [N, 1, E].
+/// The rows of the table that one forward needs. Both [B, T, E].
 #[derive(Debug, Clone)]
 pub struct RopeRows {
-    cos_n1e: Tensor<3>,
-    sin_n1e: Tensor<3>,
+    cos_bte: Tensor<3>,
+    sin_bte: Tensor<3>,
 }
 
 impl RopeTable {
@@ -34,22 +34,21 @@ impl RopeTable {
         Self { cos_pe: table(f64::cos), sin_pe: table(f64::sin) }
     }
 
-    /// positions [N] → the rows to rotate with.
-    pub fn rows(&self, positions_n: Tensor<1, Int>) -> RopeRows {
-        let gather = |table: &Tensor<2>| table.clone().select(0, positions_n.clone()).unsqueeze_dim(1);
-        RopeRows { cos_n1e: gather(&self.cos_pe), sin_n1e: gather(&self.sin_pe) }
+    /// positions [B, T] → the rows to rotate with.
+    pub fn rows(&self, positions_bt: Tensor<2, Int>) -> RopeRows {
+        let [b, t] = positions_bt.dims();
+        let positions_n = positions_bt.reshape([b * t]);
+        let gather = |table: &Tensor<2>| {
+            let [_, e] = table.dims();
+            table.clone().select(0, positions_n.clone()).reshape([b, t, e])
+        };
+        RopeRows { cos_bte: gather(&self.cos_pe), sin_bte: gather(&self.sin_pe) }
     }
 }
 
-/// Rotates the halves of each head. x [N, H, D] → [N, H, D].
-pub fn rotate(x_nhd: Tensor<3>, rows: &RopeRows) -> Tensor<3> {
-    let [_, _, d] = x_nhd.dims();
-    let low = x_nhd.clone().narrow(2, 0, d / 2);
-    let high = x_nhd.narrow(2, d / 2, d / 2);
-    let (cos, sin) = (rows.cos_n1e.clone(), rows.sin_n1e.clone());
-    let rotated_low = low.clone() * cos.clone() - high.clone() * sin.clone();
-    let rotated_high = high * cos + low * sin;
-    Tensor::cat(vec![rotated_low, rotated_high], 2)
+/// Rotates the halves of each head. x [B, T, H, D] → [B, T, H, D].
+pub fn rotate(x: Tensor<4>, rows: &RopeRows) -> Tensor<4> {
+    evenkeel_kernels::rope(x, rows.cos_bte.clone(), rows.sin_bte.clone())
 }
 
 /// θ^(−2i/D) for i < D/2, stretched where the model says so.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use burn::tensor::{Device, DeviceKind};
+use burn::tensor::Device;
 use evenkeel_core::model::{self, ModelFiles, Pretrained};
 use evenkeel_core::{Error, Result};
 use safetensors::tensor::{Dtype, SafeTensors};
@@ -23,12 +23,18 @@ pub fn shared(test: &str) -> Option<PathBuf> {
     None
 }
 
-/// The CPU backend, and the GPU unless EVENKEEL_GPU says no.
+/// The CPU backend, and the GPU as EVENKEEL_GPU says: `no`, `yes` (a missing adapter fails) or `auto` (it is a named skip).
 pub fn devices(test: &str) -> Vec<(&'static str, Device)> {
     let mut devices = vec![("cpu", Device::flex())];
-    match std::env::var("EVENKEEL_GPU").as_deref() {
-        Ok("yes") => devices.push(("gpu", Device::wgpu(DeviceKind::DefaultDevice))),
-        _ => println!("skipped {test} on the GPU: EVENKEEL_GPU is not yes"),
+    let wish = std::env::var("EVENKEEL_GPU").unwrap_or_else(|_| "auto".into());
+    if wish == "no" {
+        println!("skipped {test} on the GPU: EVENKEEL_GPU=no");
+        return devices;
+    }
+    match pollster::block_on(evenkeel_kernels::select(evenkeel_kernels::DeviceChoice::Gpu)) {
+        Ok(gpu) => devices.push(("gpu", gpu.device)),
+        Err(error) if wish == "yes" => panic!("{test}: {error}"),
+        Err(error) => println!("skipped {test} on the GPU: {error}"),
     }
     devices
 }

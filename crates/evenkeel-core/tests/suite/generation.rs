@@ -1,0 +1,109 @@
+//! What is written: the published text, the same whatever the batch, and clear ends.
+
+use burn::tensor::Device;
+use evenkeel_core::model::{Completion, Head, Model, ModelConfig, Sampling, generate};
+use evenkeel_core::rng;
+use serde_json::json;
+
+use crate::support::{MODELS, devices, load, shared};
+
+/// `golden/README.md`.
+const PUBLISHED: &str = "Once upon a time, there was a little girl named Lily. She loved to play outside in the park. One day, she saw a big, red ball. She wanted to play with it, but it was too high.\nLily's mom said, \"Lily, let's go to the park.\"";
+
+fn run(model: &Model, prompts: &[Vec<u32>], sampling: &Sampling, seeds: &[u64]) -> Vec<Completion> {
+    pollster::block_on(generate(model, prompts, sampling, seeds, &mut |_, _| {})).unwrap()
+}
+
+fn refusal(model: &Model, prompt: Vec<u32>, sampling: &Sampling) -> String {
+    let refused = pollster::block_on(generate(model, &[prompt], sampling, &[0], &mut |_, _| {}));
+    refused.unwrap_err().to_string()
+}
+
+#[test]
+fn stories_write_the_published_text() {
+    let Some(shared) = shared("stories_write_the_published_text") else { return };
+    for (device_name, device) in devices("stories_write_the_published_text") {
+        let story = load(shared.join("models/stories260K"), &device);
+        let text = story.text.unwrap();
+        let sampling = Sampling { max_new_tokens: 110, ..story.sampling };
+        let written = run(&story.model, &[vec![text.bos().unwrap()]], &sampling, &[0]);
+        let written = text.decode(&written[0].ids, true);
+        assert!(written.starts_with(PUBLISHED), "{device_name}: {written}");
+    }
+}
+
+/// Prompts of 1 to 40 tokens, one of them far shorter than the padding beside it.
+fn ragged(vocabulary: usize) -> Vec<Vec<u32>> {
+    let mut rng = rng::stream(7, "prompts", 0);
+    let mut token = || 3 + (rng::uniform(&mut rng) * (vocabulary - 3) as f64) as u32;
+    [5, 1, 40, 17, 2, 9].iter().map(|&len| (0..len).map(|_| token()).collect()).collect()
+}
+
+#[test]
+fn a_ragged_batch_writes_what_each_prompt_writes_alone() {
+    let test = "a_ragged_batch_writes_what_each_prompt_writes_alone";
+    let Some(shared) = shared(test) else { return };
+    for (device_name, device) in devices(test) {
+        for name in MODELS {
+            let model = load(shared.join("golden").join(name), &device).model;
+            let prompts = ragged(model.config.vocab_size);
+            let seeds: Vec<u64> = (0..prompts.len() as u64).collect();
+            // About one token in ten ends a row, so that rows end at different times and are dropped; 70 new tokens
+            // make the cache grow.
+            let stop: Vec<u32> = (0..model.config.vocab_size as u32).step_by(61).collect();
+            let drawn = Sampling { max_new_tokens: 70, stop, temperature: 1.5, ..Sampling::default() };
+            let long = Sampling { max_new_tokens: 70, top_k: 40, ..Sampling::default() };
+            let greedy = Sampling::greedy(12, Vec::new());
+            for sampling in [&drawn, &long, &greedy] {
+                let together = run(&model, &prompts, sampling, &seeds);
+                for (i, prompt) in prompts.iter().enumerate() {
+                    let alone = run(&model, std::slice::from_ref(prompt), sampling, &seeds[i..=i]);
+                    assert_eq!(together[i], alone[0], "{name} on {device_name}, prompt {i}");
+                }
+            }
+            let together = run(&model, &prompts, &drawn, &seeds);
+            assert!(together.iter().any(|c| c.finished), "{name}: some row meets a stop token");
+        }
+    }
+}
+
+fn tiny() -> Model {
+    let config = json!({
+        "model_type": "llama", "vocab_size": 32, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "max_position_embeddings": 20, "tie_word_embeddings": true
+    });
+    let config = ModelConfig::from_value("test", config).unwrap();
+    Model::init(config, Head::Lm, 1, &Device::flex())
+}
+
+#[test]
+fn the_end_of_the_context_ends_a_row_and_only_that_row() {
+    let sampling = Sampling { max_new_tokens: 10, ..Sampling::default() };
+    let prompts = [vec![3; 15], vec![4; 2]];
+    let written = run(&tiny(), &prompts, &sampling, &[1, 2]);
+    assert_eq!((written[0].ids.len(), written[0].finished), (5, false));
+    assert_eq!((written[1].ids.len(), written[1].finished), (10, false));
+}
+
+#[test]
+fn tokens_are_reported_as_they_are_drawn() {
+    let mut seen = vec![Vec::new(); 2];
+    let sampling = Sampling { max_new_tokens: 4, ..Sampling::default() };
+    let prompts = [vec![3, 4], vec![5]];
+    let model = tiny();
+    let mut report = |row: usize, id: u32| seen[row].push(id);
+    let written = pollster::block_on(generate(&model, &prompts, &sampling, &[1, 2], &mut report)).unwrap();
+    assert_eq!(seen, written.into_iter().map(|c| c.ids).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_cannot_be_written_is_refused() {
+    let model = tiny();
+    let sampling = Sampling::default();
+    assert!(refusal(&model, vec![3; 20], &sampling).contains("context of 20"));
+    assert!(refusal(&model, Vec::new(), &sampling).contains("is empty"));
+    assert!(refusal(&model, vec![32], &sampling).contains("token 32 is outside the vocabulary of 32"));
+    assert!(refusal(&model.with_score_head(0), vec![3], &sampling).contains("reward or value model"));
+    let cold = Sampling { temperature: 0.0, ..Sampling::default() };
+    assert!(refusal(&model, vec![3], &cold).contains("temperature: 0 is not above 0"));
+}
