@@ -1,9 +1,15 @@
 //! What PyTorch computes on tiny models (`golden/README.md`): logits, log-probs, losses, every gradient, greedy tokens.
 //!
-//! Shape letters: B batch, T time, V vocabulary, N = B·T.
+//! Everything goes the trainers' way: `data::batch`, `train::forward`, the kernels and `train::maths`.
+//! Shape letters: B batch, V vocabulary, N predictions.
 
-use burn::tensor::{Device, Gradients, Int, Tensor, TensorData, activation};
-use evenkeel_core::model::{Input, Model, Sampling, generate};
+use burn::tensor::{Device, Gradients, Tensor};
+use evenkeel_core::data::Sequence;
+use evenkeel_core::data::batch::Batch;
+use evenkeel_core::model::{Model, Sampling, generate};
+use evenkeel_core::recipe::{Dpo, DpoLoss};
+use evenkeel_core::train::forward::{end_scores, floats, hidden, ints, predicted_logits, sequence_sums, token_stats};
+use evenkeel_core::train::maths::{LogRatios, bradley_terry, dpo_loss};
 
 use crate::support::{Golden, MODELS, assert_close, devices, distance_and_norm, load, shared};
 
@@ -15,28 +21,21 @@ const LOSS: f64 = 1e-5;
 const GRADIENT: f64 = 1e-4;
 /// For gradients that cancel exactly, such as a bias before the difference of two scores.
 const GRADIENT_ABSOLUTE: f64 = 1e-7;
-/// manifest.json
-const DPO_BETA: f64 = 0.1;
+/// Of each prompt and completion in `greedy_ids`.
+const PROMPT_TOKENS: usize = 8;
 
 #[test]
 fn sft_equals_pytorch() {
     each("sft_equals_pytorch", |name, device, golden_of, model_of| {
         let golden = golden_of("sft");
         let model = model_of("").trainable();
-        let rows = golden.sequences("input_ids", "attention_mask");
-        let batch = Batch::new(&rows, device);
-        let logits_nv = model.logits(model.hidden(&batch.input));
-        let (want, v) = (golden.floats("logits"), model.config.vocab_size);
-        let got = values(logits_nv.clone());
-        for n in batch.real_positions() {
-            assert_close(&format!("{name} logits {n}"), &got[n * v..][..v], &want[n * v..][..v], VALUE_RELATIVE, VALUE_ABSOLUTE);
-        }
-        let logprobs_bt = batch.logprobs(logits_nv);
-        let got = values(logprobs_bt.clone() * batch.real_targets());
-        assert_close(&format!("{name} logprobs"), &got, golden.floats("token_logprobs"), VALUE_RELATIVE, VALUE_ABSOLUTE);
-        let trained = shifted(&golden.rows("labels"), |label| label != -100);
-        let count: f32 = trained.iter().sum();
-        let loss = (logprobs_bt * batch.targets(trained)).sum().neg() / count;
+        assert_logits(name, &model, &golden);
+        let labels = golden.rows("labels");
+        let batch = padded(&golden, "input_ids", "attention_mask", |b, t| labels[b][t] != -100);
+        let logits_nv = predicted_logits(&model, &batch, hidden(&model, &batch));
+        let count = batch.targets.len();
+        let weights_n = floats(&vec![1.0 / count as f32; count], device);
+        let loss = evenkeel_kernels::cross_entropy(logits_nv, ints(&batch.targets, device), weights_n).loss.sum();
         assert_loss(name, "sft_loss", &loss, &golden);
         assert_gradients(name, &model, &loss.backward(), &golden);
     });
@@ -46,34 +45,29 @@ fn sft_equals_pytorch() {
 fn dpo_equals_pytorch() {
     each("dpo_equals_pytorch", |name, device, golden_of, model_of| {
         let golden = golden_of("dpo");
-        let policy = model_of("").trainable();
-        let reference = model_of("-ref");
-        let logps = |model: &Model, side: &str| completion_logps(model, &golden, side, device);
-        let (pc, pr) = (logps(&policy, "chosen"), logps(&policy, "rejected"));
-        let (rc, rr) = (logps(&reference, "chosen"), logps(&reference, "rejected"));
-        let sums = [("policy_chosen", &pc), ("policy_rejected", &pr), ("ref_chosen", &rc), ("ref_rejected", &rr)];
-        for (what, sum) in sums {
-            let want = golden.floats(&format!("{what}_logps"));
-            assert_close(&format!("{name} {what}"), &values(sum.clone()), want, VALUE_RELATIVE, 0.0);
-        }
-        let (chosen, rejected) = (pc - rc, pr - rr);
-        for (what, ratio) in [("rewards_chosen", &chosen), ("rewards_rejected", &rejected)] {
-            let got = values(ratio.clone() * DPO_BETA);
-            assert_close(&format!("{name} {what}"), &got, golden.floats(what), VALUE_RELATIVE, VALUE_ABSOLUTE);
-        }
-        let margin = (chosen.clone() - rejected.clone()) * DPO_BETA;
-        let lose = |x: Tensor<1>| activation::log_sigmoid(x).neg().mean();
-        let smooth = lose(margin.clone()) * 0.9 + lose(margin.clone().neg()) * 0.1;
-        let hinge = activation::relu(margin.clone().neg() + 1.0).mean();
-        let per_token = |ratio: Tensor<1>, side: &str| ratio / lengths(&golden, side, device);
-        let normed = per_token(chosen, "chosen") - per_token(rejected, "rejected");
-        let ipo = (normed - 1.0 / (2.0 * DPO_BETA)).square().mean();
-        let loss = lose(margin);
-        let losses = [("loss.sigmoid", &loss), ("loss.sigmoid_smooth_0.1", &smooth), ("loss.hinge", &hinge), ("loss.ipo", &ipo)];
-        for (what, value) in losses {
-            assert_loss(name, what, value, &golden);
-        }
-        assert_gradients(name, &policy, &loss.backward(), &golden);
+        let (policy, reference) = (model_of("").trainable(), model_of("-ref"));
+        let side = |side: &str| {
+            let completion = golden.rows(&format!("{side}_completion_mask"));
+            let batch = padded(&golden, &format!("{side}_ids"), &format!("{side}_mask"), |b, t| completion[b][t] == 1);
+            let sum = |model: &Model, what: &str| {
+                let logps_b = sequence_sums(&batch, token_stats(model, &batch, 1.0).logprob);
+                assert_values(name, &format!("{what}_{side}_logps"), &logps_b, &golden);
+                logps_b
+            };
+            let ratio_b = sum(&policy, "policy") - sum(&reference, "ref");
+            assert_values(name, &format!("rewards_{side}"), &(ratio_b.clone() * Dpo::default().beta), &golden);
+            let lengths: Vec<f32> = batch.predictions.iter().map(|&n| n as f32).collect();
+            (ratio_b, floats(&lengths, device))
+        };
+        let ((chosen, chosen_len), (rejected, rejected_len)) = (side("chosen"), side("rejected"));
+        let ratios = LogRatios { chosen, rejected, chosen_len, rejected_len };
+        let loss = |loss_type, label_smoothing| dpo_loss(&ratios, &Dpo { loss_type, label_smoothing, ..Dpo::default() }).mean();
+        assert_loss(name, "loss.hinge", &loss(DpoLoss::Hinge, 0.0), &golden);
+        assert_loss(name, "loss.ipo", &loss(DpoLoss::Ipo, 0.0), &golden);
+        assert_loss(name, "loss.sigmoid_smooth_0.1", &loss(DpoLoss::Sigmoid, 0.1), &golden);
+        let sigmoid = loss(DpoLoss::Sigmoid, 0.0);
+        assert_loss(name, "loss.sigmoid", &sigmoid, &golden);
+        assert_gradients(name, &policy, &sigmoid.backward(), &golden);
     });
 }
 
@@ -83,23 +77,19 @@ fn reward_equals_pytorch() {
         let golden = golden_of("reward");
         let model = model_of("-rm").trainable();
         let scores = |side: &str| {
-            let rows = golden.sequences(&format!("{side}_ids"), &format!("{side}_mask"));
-            let batch = Batch::new(&rows, device);
-            let hidden_bd = model.hidden(&batch.input).select(0, batch.last_positions());
-            model.scores(hidden_bd)
+            let batch = padded(&golden, &format!("{side}_ids"), &format!("{side}_mask"), |_, _| false);
+            let scores_b = end_scores(&model, &batch);
+            assert_values(name, &format!("scores_{side}"), &scores_b, &golden);
+            scores_b
         };
         let (chosen, rejected) = (scores("chosen"), scores("rejected"));
-        for (what, score) in [("scores_chosen", &chosen), ("scores_rejected", &rejected)] {
-            assert_close(&format!("{name} {what}"), &values(score.clone()), golden.floats(what), VALUE_RELATIVE, VALUE_ABSOLUTE);
-        }
         let margins: Vec<f32> = golden.floats("margin").iter().map(|&x| x as f32).collect();
-        let margins = vector(margins, device);
-        let difference = chosen.clone() - rejected.clone();
-        let lose = |x: Tensor<1>| activation::log_sigmoid(x).neg().mean();
-        let loss = lose(difference.clone());
-        let centred = loss.clone() + (chosen + rejected).square().mean() * 0.01;
-        assert_loss(name, "loss_margin", &lose(difference - margins), &golden);
-        assert_loss(name, "loss_centered_0.01", &centred, &golden);
+        let none = vec![0.0; margins.len()];
+        let loss = |margins: &[f32]| bradley_terry(chosen.clone(), rejected.clone(), floats(margins, device)).mean();
+        assert_loss(name, "loss_margin", &loss(&margins), &golden);
+        let centring = (chosen.clone() + rejected.clone()).square().mean() * 0.01;
+        assert_loss(name, "loss_centered_0.01", &(loss(&none) + centring), &golden);
+        let loss = loss(&none);
         assert_loss(name, "loss", &loss, &golden);
         assert_gradients(name, &model, &loss.backward(), &golden);
     });
@@ -109,7 +99,7 @@ fn reward_equals_pytorch() {
 fn greedy_tokens_equal_pytorch() {
     each("greedy_tokens_equal_pytorch", |name, _, golden_of, model_of| {
         let want: Vec<u32> = golden_of("sft").rows("greedy_ids")[0].iter().map(|&id| id as u32).collect();
-        let (prompt, completion) = want.split_at(8);
+        let (prompt, completion) = want.split_at(PROMPT_TOKENS);
         let sampling = Sampling::greedy(completion.len(), Vec::new());
         let (model, prompts) = (model_of(""), [prompt.to_vec()]);
         let written = pollster::block_on(generate(&model, &prompts, &sampling, &[0], &mut |_, _| {})).unwrap();
@@ -130,79 +120,37 @@ fn each(test: &str, check: impl Fn(&str, &Device, &dyn Fn(&str) -> Golden, &dyn 
     }
 }
 
-/// Rows padded on the right, and where their tokens are.
-struct Batch<'a> {
-    rows: &'a [Vec<u32>],
-    input: Input,
-    device: Device,
+/// The rows of a golden file without their padding as a batch; `trained(b, t)` says which tokens are targets.
+fn padded(golden: &Golden, ids: &str, mask: &str, trained: impl Fn(usize, usize) -> bool) -> Batch {
+    let rows = golden.sequences(ids, mask).into_iter().enumerate();
+    let sequence = |(b, ids): (usize, Vec<u32>)| Sequence { mask: (0..ids.len()).map(|t| t > 0 && trained(b, t)).collect(), ids };
+    let sequences: Vec<Sequence> = rows.map(sequence).collect();
+    Batch::padded(&sequences.iter().collect::<Vec<_>>())
 }
 
-impl<'a> Batch<'a> {
-    fn new(rows: &'a [Vec<u32>], device: &Device) -> Self {
-        Self { rows, input: Input::causal(rows, 0, device), device: device.clone() }
+/// Logits and log-probs of every token that another real token follows, and logits of the last.
+fn assert_logits(name: &str, model: &Model, golden: &Golden) {
+    let batch = padded(golden, "input_ids", "attention_mask", |_, _| true);
+    let v = model.config.vocab_size;
+    let logits = values(model.logits(hidden(model, &batch)));
+    for &n in batch.predictors.iter().chain(&batch.ends) {
+        let row = n as usize * v..(n as usize + 1) * v;
+        let want = &golden.floats("logits")[row.clone()];
+        assert_close(&format!("{name} logits {n}"), &logits[row], want, VALUE_RELATIVE, VALUE_ABSOLUTE);
     }
-
-    /// Flat positions of real tokens.
-    fn real_positions(&self) -> Vec<usize> {
-        let time = self.input.time;
-        let row = |(b, row): (usize, &Vec<u32>)| (0..row.len()).map(move |t| b * time + t).collect::<Vec<_>>();
-        self.rows.iter().enumerate().flat_map(row).collect()
-    }
-
-    /// Flat position of each row's last real token.
-    fn last_positions(&self) -> Tensor<1, Int> {
-        let last = |(b, row): (usize, &Vec<u32>)| (b * self.input.time + row.len() - 1) as i32;
-        let at: Vec<i32> = self.rows.iter().enumerate().map(last).collect();
-        Tensor::from_data(TensorData::new(at, [self.rows.len()]), &self.device)
-    }
-
-    /// log p of the next token. logits [N, V] → [B, T − 1].
-    fn logprobs(&self, logits_nv: Tensor<2>) -> Tensor<2> {
-        let (b, t) = (self.input.batch, self.input.time);
-        let [_, v] = logits_nv.dims();
-        let logits = logits_nv.reshape([b, t, v]).narrow(1, 0, t - 1);
-        let targets = self.input.ids.clone().narrow(1, 1, t - 1).unsqueeze_dim(2);
-        activation::log_softmax(logits, 2).gather(2, targets).reshape([b, t - 1])
-    }
-
-    /// 1 where the target is a real token. → [B, T − 1]
-    fn real_targets(&self) -> Tensor<2> {
-        let real = |row: &Vec<u32>| (1..self.input.time).map(|t| f32::from(u8::from(t < row.len()))).collect::<Vec<_>>();
-        self.targets(self.rows.iter().flat_map(real).collect())
-    }
-
-    fn targets(&self, mask: Vec<f32>) -> Tensor<2> {
-        Tensor::from_data(TensorData::new(mask, [self.input.batch, self.input.time - 1]), &self.device)
-    }
-}
-
-/// Σ log p of the completion's tokens. → [B]
-fn completion_logps(model: &Model, golden: &Golden, side: &str, device: &Device) -> Tensor<1> {
-    let rows = golden.sequences(&format!("{side}_ids"), &format!("{side}_mask"));
-    let batch = Batch::new(&rows, device);
-    let logprobs_bt = batch.logprobs(model.logits(model.hidden(&batch.input)));
-    let mask = shifted(&golden.rows(&format!("{side}_completion_mask")), |m| m == 1);
-    (logprobs_bt * batch.targets(mask)).sum_dim(1).squeeze_dim(1)
-}
-
-/// Completion tokens of each row. → [B]
-fn lengths(golden: &Golden, side: &str, device: &Device) -> Tensor<1> {
-    let rows = golden.rows(&format!("{side}_completion_mask"));
-    vector(rows.iter().map(|row| row.iter().sum::<i64>() as f32).collect(), device)
-}
-
-/// Whether each token after the first counts, row after row.
-fn shifted(rows: &[Vec<i64>], counts: impl Fn(i64) -> bool) -> Vec<f32> {
-    rows.iter().flat_map(|row| row[1..].iter().map(|&x| f32::from(u8::from(counts(x))))).collect()
-}
-
-fn vector(values: Vec<f32>, device: &Device) -> Tensor<1> {
-    let size = values.len();
-    Tensor::from_data(TensorData::new(values, [size]), device)
+    // Golden log-probs are [B, T − 1]: one fewer a row than the batch's cells.
+    let column = |&n: &i32| n as usize - n as usize / batch.time;
+    let want: Vec<f64> = batch.predictors.iter().map(|n| golden.floats("token_logprobs")[column(n)]).collect();
+    let logprobs = values(token_stats(model, &batch, 1.0).logprob);
+    assert_close(&format!("{name} token_logprobs"), &logprobs, &want, VALUE_RELATIVE, VALUE_ABSOLUTE);
 }
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.inner().into_data().try_into_vec::<f32>().unwrap()
+}
+
+fn assert_values(name: &str, what: &str, got: &Tensor<1>, golden: &Golden) {
+    assert_close(&format!("{name} {what}"), &values(got.clone()), golden.floats(what), VALUE_RELATIVE, VALUE_ABSOLUTE);
 }
 
 fn assert_loss(name: &str, what: &str, loss: &Tensor<1>, golden: &Golden) {
