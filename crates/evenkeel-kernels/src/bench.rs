@@ -25,7 +25,7 @@ pub struct BenchRow {
 pub async fn rows(device: &Device, clock: impl Fn() -> f64) -> Vec<BenchRow> {
     let device = device.clone().autodiff();
     let mut rows = vec![];
-    for [b, t, h, kv, d] in [[4, 128, 4, 2, 32], [1, 512, 8, 4, 64]] {
+    for [b, t, h, kv, d] in [[4, 128, 4, 2, 32], [1, 256, 8, 4, 64]] {
         let [q, k, v] = [h, kv, kv].map(|heads| random([b, t, heads, d], &device));
         let (first, last) = causal(b, t, &device);
         let scale = (d as f32).sqrt().recip();
@@ -38,7 +38,7 @@ pub async fn rows(device: &Device, clock: impl Fn() -> f64) -> Vec<BenchRow> {
             stock_ms: median(&clock, other).await,
         });
     }
-    for [n, v] in [[512, 512], [256, 32_000]] {
+    for [n, v] in [[512, 512], [64, 32_000]] {
         let logits = random([n, v], &device);
         let targets = Tensor::<1, Int>::arange(0..n as i64, &device);
         let weights = Tensor::<1>::ones([n], &device);

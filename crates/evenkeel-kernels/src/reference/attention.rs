@@ -3,7 +3,7 @@
 //! B batch, T queries, S keys, H query heads, K key/value heads (H % K == 0), D head dimension.
 //! Gradients as in FlashAttention (Dao et al. 2022, appendix B.2): p is recomputed from the log-sum-exp.
 
-use super::{add_scaled, dot, fill_rows, map_rows};
+use super::{SHORT, add_weighted, dot, fill_rows, map_rows};
 
 /// Sizes of one attention call; letters as in the file's legend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,26 +47,29 @@ pub fn forward(q: &[f32], k: &[f32], v: &[f32], first: &[i32], last: &[i32], sca
         let (batch, i) = (row / t, row % t);
         let span = dims.span(first, last, row);
         let mut scores = vec![0.0f64; span.len()];
+        let mut weights = vec![0.0f32; span.len()];
         let mut sum_d = vec![0.0f64; d];
         let mut lse_h = vec![0.0f32; h];
         if span.is_empty() {
             return lse_h;
         }
         for head in 0..h {
+            let key = |j: usize| dims.key(batch, span.start + j, head / group);
             let q_d = &q[dims.query(batch, i, head)..][..d];
-            for (score, j) in scores.iter_mut().zip(span.clone()) {
-                *score = f64::from(scale) * dot(q_d, &k[dims.key(batch, j, head / group)..][..d]);
+            for (j, score) in scores.iter_mut().enumerate() {
+                *score = f64::from(scale) * dot(q_d, &k[key(j)..][..d]);
             }
             let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            sum_d.fill(0.0);
             let mut total = 0.0;
-            for (score, j) in scores.iter().zip(span.clone()) {
-                let weight = (score - max).exp();
-                total += weight;
-                add_scaled(&mut sum_d, weight, &v[dims.key(batch, j, head / group)..][..d]);
+            for (weight, score) in weights.iter_mut().zip(&scores) {
+                let e = (score - max).exp();
+                total += e;
+                *weight = e as f32;
             }
-            for (o, s) in out_hd[head * d..][..d].iter_mut().zip(&sum_d) {
-                *o = (s / total) as f32;
+            sum_d.fill(0.0);
+            add_weighted(&mut sum_d, &weights, |j| &v[key(j)..][..d]);
+            for (o, sum) in out_hd[head * d..][..d].iter_mut().zip(&sum_d) {
+                *o = (sum / total) as f32;
             }
             lse_h[head] = (max + total.ln()) as f32;
         }
@@ -95,23 +98,42 @@ pub fn backward(
     // One task per key/value head of one sequence: its dk, dv and the dq of its query heads belong to nobody else.
     let per_head = map_rows(b * kv_heads, |task| {
         let (batch, kv) = (task / kv_heads, task % kv_heads);
+        let key = |j: usize| dims.key(batch, j, kv);
         let mut dq_gtd = vec![0.0f64; group * t * d];
         let mut dk_sd = vec![0.0f64; s * d];
         let mut dv_sd = vec![0.0f64; s * d];
-        for (g, i) in (0..group).flat_map(|g| (0..t).map(move |i| (g, i))) {
+        // p and ds of a block of queries, key by key: one key's row is the factors of its sums over queries.
+        let mut p_block = vec![0.0f32; s * SHORT];
+        let mut ds_block = vec![0.0f32; s * SHORT];
+        let mut ds_s = vec![0.0f32; s];
+        for (g, start) in (0..group).flat_map(|g| (0..t).step_by(SHORT).map(move |start| (g, start))) {
             let head = kv * group + g;
-            let at = dims.query(batch, i, head);
-            let (q_d, dout_d) = (&q[at..][..d], &dout[at..][..d]);
-            let delta = dot(dout_d, &out[at..][..d]);
-            let lse = f64::from(lse[(batch * t + i) * h + head]);
-            let dq_d = &mut dq_gtd[(g * t + i) * d..][..d];
-            for j in dims.span(first, last, batch * t + i) {
-                let key = dims.key(batch, j, kv);
-                let p = (f64::from(scale) * dot(q_d, &k[key..][..d]) - lse).exp();
-                let ds = f64::from(scale) * p * (dot(dout_d, &v[key..][..d]) - delta);
-                add_scaled(dq_d, ds, &k[key..][..d]);
-                add_scaled(&mut dk_sd[j * d..][..d], ds, q_d);
-                add_scaled(&mut dv_sd[j * d..][..d], p, dout_d);
+            let queries = start..(start + SHORT).min(t);
+            let spans = queries.clone().map(|i| dims.span(first, last, batch * t + i)).filter(|span| !span.is_empty());
+            let seen = spans.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(0..0);
+            p_block[seen.start * SHORT..seen.end * SHORT].fill(0.0);
+            ds_block[seen.start * SHORT..seen.end * SHORT].fill(0.0);
+            for (column, i) in queries.clone().enumerate() {
+                let at = dims.query(batch, i, head);
+                let (q_d, dout_d) = (&q[at..][..d], &dout[at..][..d]);
+                let delta = dot(dout_d, &out[at..][..d]);
+                let lse = f64::from(lse[(batch * t + i) * h + head]);
+                let span = dims.span(first, last, batch * t + i);
+                for j in span.clone() {
+                    let p = (f64::from(scale) * dot(q_d, &k[key(j)..][..d]) - lse).exp();
+                    let ds = f64::from(scale) * p * (dot(dout_d, &v[key(j)..][..d]) - delta);
+                    p_block[j * SHORT + column] = p as f32;
+                    ds_block[j * SHORT + column] = ds as f32;
+                    ds_s[j] = ds as f32;
+                }
+                let dq_d = &mut dq_gtd[(g * t + i) * d..][..d];
+                add_weighted(dq_d, &ds_s[span.clone()], |j| &k[key(span.start + j)..][..d]);
+            }
+            for j in seen {
+                let query = |column: usize| dims.query(batch, queries.start + column, head);
+                let block = j * SHORT..j * SHORT + queries.len();
+                add_weighted(&mut dk_sd[j * d..][..d], &ds_block[block.clone()], |column| &q[query(column)..][..d]);
+                add_weighted(&mut dv_sd[j * d..][..d], &p_block[block], |column| &dout[query(column)..][..d]);
             }
         }
         (dq_gtd, dk_sd, dv_sd)

@@ -8,6 +8,8 @@ use super::{fill_rows, map_rows};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row {
     pub lse: f64,
+    /// Σ exp(z − max)
+    pub sum: f64,
     pub logprob: f64,
     pub entropy: f64,
     pub correct: bool,
@@ -20,7 +22,9 @@ pub(crate) fn clamp_target(target: i32, v: usize) -> usize {
 }
 
 /// lse, log p(target), H = lse − Σ p z, and whether the target is the first largest.  logits_v [V]
-pub(crate) fn row(logits_v: &[f32], target: usize, inv_temperature: f32) -> Row {
+///
+/// `each(j, exp(z_j − max))` sees every exponential on the way.
+pub(crate) fn row(logits_v: &[f32], target: usize, inv_temperature: f32, mut each: impl FnMut(usize, f64)) -> Row {
     let scale = f64::from(inv_temperature);
     let mut best = 0;
     for (j, &x) in logits_v.iter().enumerate() {
@@ -30,9 +34,10 @@ pub(crate) fn row(logits_v: &[f32], target: usize, inv_temperature: f32) -> Row 
     }
     let max = f64::from(logits_v[best]) * scale;
     let (mut sum, mut sum_shifted) = (0.0, 0.0);
-    for &x in logits_v {
+    for (j, &x) in logits_v.iter().enumerate() {
         let shifted = f64::from(x) * scale - max;
         let e = shifted.exp();
+        each(j, e);
         sum += e;
         if e > 0.0 {
             sum_shifted += e * shifted;
@@ -41,6 +46,7 @@ pub(crate) fn row(logits_v: &[f32], target: usize, inv_temperature: f32) -> Row 
     let log_sum = sum.ln();
     Row {
         lse: max + log_sum,
+        sum,
         logprob: f64::from(logits_v[target]) * scale - max - log_sum,
         entropy: log_sum - sum_shifted / sum,
         correct: best == target,
@@ -50,7 +56,7 @@ pub(crate) fn row(logits_v: &[f32], target: usize, inv_temperature: f32) -> Row 
 /// logits [N,V], targets [N] → stats [3,N] (rows: log p(target), entropy, 1.0 where the target is the argmax), lse [N]
 pub fn forward(logits: &[f32], targets: &[i32], inv_temperature: f32, v: usize) -> (Vec<f32>, Vec<f32>) {
     let n = targets.len();
-    let rows = map_rows(n, |i| row(&logits[i * v..][..v], clamp_target(targets[i], v), inv_temperature));
+    let rows = map_rows(n, |i| row(&logits[i * v..][..v], clamp_target(targets[i], v), inv_temperature, |_, _| ()));
     let mut stats = vec![0.0; 3 * n];
     for (i, r) in rows.iter().enumerate() {
         stats[i] = r.logprob as f32;

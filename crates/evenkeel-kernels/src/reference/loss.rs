@@ -14,14 +14,12 @@ pub fn cross_entropy(logits: &[f32], targets: &[i32], weights: &[f32], v: usize)
     let rows = fill_rows(&mut dlogits, v, |i, out_v| {
         let logits_v = &logits[i * v..][..v];
         let target = clamp_target(targets[i], v);
-        let stats = row(logits_v, target, 1.0);
+        let stats = row(logits_v, target, 1.0, |j, e| out_v[j] = e as f32);
         let weight = f64::from(weights[i]);
-        if weight != 0.0 {
-            for (o, &x) in out_v.iter_mut().zip(logits_v) {
-                *o = (weight * (f64::from(x) - stats.lse).exp()) as f32;
-            }
-            out_v[target] = (weight * stats.logprob.exp_m1()) as f32;
+        for o in out_v.iter_mut() {
+            *o = (f64::from(*o) * (weight / stats.sum)) as f32;
         }
+        out_v[target] = (weight * stats.logprob.exp_m1()) as f32;
         stats
     });
     let mut stats = vec![0.0; 3 * n];
