@@ -1,4 +1,4 @@
-//! CPU twins of the WGSL kernels: plain loops over slices, long sums in f64.
+//! CPU twins of the WGSL kernels: plain loops over slices, sums of short stretches in f32, long ones in f64.
 //!
 //! They are the ground truth that the shaders are tested against, and they are what `--device cpu` trains with. Not a
 //! tensor library: shapes are arguments, every slice is contiguous, and nothing is allocated in an inner loop.
@@ -15,45 +15,49 @@ pub mod rope;
 /// conversion costs little.
 pub(crate) const SHORT: usize = 8;
 
-/// Σ a·b: eight interleaved f32 sums over at most `SHORT` terms each, then f64.  a [n], b [n]
+/// Σ a·b: eight interleaved f32 sums of at most 16 terms each, then f64.  a [n], b [n]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f64 {
-    const BLOCK: usize = SHORT * SHORT;
-    let mut total = 0.0;
-    for (a, b) in a.chunks(BLOCK).zip(b.chunks(BLOCK)) {
-        let mut sums = [0.0f32; SHORT];
-        let (a_chunks, b_chunks) = (a.chunks_exact(SHORT), b.chunks_exact(SHORT));
-        let (a_tail, b_tail) = (a_chunks.remainder(), b_chunks.remainder());
-        for (x, y) in a_chunks.zip(b_chunks) {
-            for lane in 0..SHORT {
-                sums[lane] += x[lane] * y[lane];
-            }
+    const BLOCK: usize = 16 * SHORT;
+    a.chunks(BLOCK).zip(b.chunks(BLOCK)).map(|(a, b)| dot_block(a, b)).sum()
+}
+
+#[inline]
+fn dot_block(a: &[f32], b: &[f32]) -> f64 {
+    const LANES: usize = 4;
+    let (a_chunks, b_chunks) = (a.chunks_exact(SHORT), b.chunks_exact(SHORT));
+    let tail = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum::<f64>();
+    let (mut low, mut high) = ([0.0f32; LANES], [0.0f32; LANES]);
+    for (x, y) in a_chunks.zip(b_chunks) {
+        for lane in 0..LANES {
+            low[lane] += x[lane] * y[lane];
+            high[lane] += x[lane + LANES] * y[lane + LANES];
         }
-        for (lane, (x, y)) in a_tail.iter().zip(b_tail).enumerate() {
-            sums[lane] += x * y;
-        }
-        total += sums.iter().map(|&sum| f64::from(sum)).sum::<f64>();
     }
-    total
+    low.iter().zip(high).map(|(&low, high)| f64::from(low + high)).sum::<f64>() + tail
 }
 
 /// sum += Σ factors · rows, `SHORT` rows at a time in f32, then f64.  sum [n]; row(j) [n] for j in 0..factors.len()
 pub(crate) fn add_weighted<'a>(sum: &mut [f64], factors: &[f32], row: impl Fn(usize) -> &'a [f32]) {
-    let n = sum.len();
-    let mut chunks = factors.chunks_exact(SHORT);
-    for (chunk, factors) in chunks.by_ref().enumerate() {
-        let rows: [&[f32]; SHORT] = std::array::from_fn(|j| &row(chunk * SHORT + j)[..n]);
-        for (d, sum) in sum.iter_mut().enumerate() {
-            let mut short = 0.0f32;
-            for j in 0..SHORT {
-                short += factors[j] * rows[j][d];
+    for (chunk, factors) in factors.chunks(SHORT).enumerate() {
+        // A missing row counts as the first one times 0.
+        let weight: [f32; SHORT] = std::array::from_fn(|j| factors.get(j).copied().unwrap_or(0.0));
+        let rows: [&[f32]; SHORT] = std::array::from_fn(|j| row(chunk * SHORT + if j < factors.len() { j } else { 0 }));
+        let whole = sum.len() - sum.len() % SHORT;
+        for (start, sum) in (0..whole).step_by(SHORT).zip(sum.chunks_exact_mut(SHORT)) {
+            let mut short = [0.0f32; SHORT];
+            for (weight, row) in weight.iter().zip(&rows) {
+                let row = &row[start..start + SHORT];
+                for lane in 0..SHORT {
+                    short[lane] += weight * row[lane];
+                }
             }
-            *sum += f64::from(short);
+            for (sum, short) in sum.iter_mut().zip(short) {
+                *sum += f64::from(short);
+            }
         }
-    }
-    let done = factors.len() - chunks.remainder().len();
-    for (j, &factor) in chunks.remainder().iter().enumerate() {
-        for (sum, &x) in sum.iter_mut().zip(row(done + j)) {
-            *sum += f64::from(factor * x);
+        for d in whole..sum.len() {
+            let short: f32 = weight.iter().zip(&rows).map(|(weight, row)| weight * row[d]).sum();
+            sum[d] += f64::from(short);
         }
     }
 }
