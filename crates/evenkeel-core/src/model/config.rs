@@ -204,6 +204,7 @@ fn one_label(fields: &Fields) -> Result<()> {
 /// Llama, Qwen2 and Qwen3: RMSNorm, rotary positions, gated MLP.
 fn rotary(fields: &Fields, arch: Arch) -> Result<ModelConfig> {
     fields.only("hidden_act", "silu", &["silu", "swish"])?;
+    fields.only_flag("rope_interleaved", false)?;
     refuse_sliding_window(fields)?;
     if fields.size_or("pretraining_tp", 1)? != 1 {
         return Err(fields.problem("pretraining_tp", "tensor-parallel slicing is not supported", "set it to 1"));
