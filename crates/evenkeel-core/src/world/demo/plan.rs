@@ -35,9 +35,9 @@ impl Default for Plan {
             seed: 42,
             sft_steps: 400,
             sft_rows: 64,
-            ranked_prompts: 1024,
+            ranked_prompts: 2048,
             reward_epochs: 2.0,
-            ppo_iterations: 60,
+            ppo_iterations: 50,
             ppo_rows: 64,
             kl_coef: 0.05,
             dpo_steps: 80,
@@ -78,7 +78,7 @@ impl Plan {
 
     /// Rewards are normalised to unit variance, so that β means the same whatever the reward model's scale.
     pub fn ppo(&self, kl_coef: f64, seed: u64) -> Recipe {
-        let mut recipe = self.recipe(Stage::Ppo, 5e-4, self.ppo_rows);
+        let mut recipe = self.recipe(Stage::Ppo, 3e-4, self.ppo_rows);
         recipe.seed = seed;
         recipe.training.max_steps = self.ppo_iterations;
         recipe.training.lr_scheduler_type = SchedulerType::Constant;
@@ -89,6 +89,7 @@ impl Plan {
         ppo.num_mini_batches = 2;
         ppo.kl_coef = kl_coef;
         ppo.normalize_rewards = true;
+        ppo.value_learning_rate = 5e-4;
         ppo.vf_coef = 1.0;
         recipe
     }

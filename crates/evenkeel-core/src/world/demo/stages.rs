@@ -1,5 +1,7 @@
 //! The stages, each a trainer of `train` with the world's data and a place in the report.
 
+use std::ops::Range;
+
 use rand::RngExt;
 
 use super::Bench;
@@ -8,7 +10,7 @@ use super::report::{StageReport, Trace, TracePoint};
 use crate::Result;
 use crate::data::{Preference, Prompt, Sequence};
 use crate::event::{Event, Metrics};
-use crate::model::{Model, generate};
+use crate::model::{Completion, Model, generate};
 use crate::rng;
 use crate::train::dpo::DpoTrainer;
 use crate::train::ppo::{Experience, PpoTrainer, RewardSource};
@@ -16,7 +18,7 @@ use crate::train::reward::RewardTrainer;
 use crate::train::run::Trainer;
 use crate::train::sft::SftTrainer;
 use crate::world::gold::count_thanks;
-use crate::world::{World, gold, tokenizer};
+use crate::world::{Question, World, gold, tokenizer};
 
 /// Prompts answered in one batch of generation when preferences are collected.
 const GENERATION_CHUNK: usize = 64;
@@ -40,26 +42,35 @@ impl Bench<'_> {
     /// The SFT model answers, the labeller ranks: best first.
     pub(super) async fn preferences(&mut self, sft: &Model) -> Result<Vec<Preference>> {
         let mut stage = self.begin("preferences");
+        let total = self.plan.ranked_prompts;
+        self.host.event("preferences", self.started_event("preferences", total.div_ceil(GENERATION_CHUNK) as u64, sft));
         let mut rankings = Vec::new();
-        for start in (0..self.plan.ranked_prompts).step_by(GENERATION_CHUNK) {
-            let indices = start..self.plan.ranked_prompts.min(start + GENERATION_CHUNK);
-            let questions: Vec<_> = indices.clone().map(|i| self.world.training_question(i as u64)).collect();
-            let ids = questions.iter().map(|q| self.text.encode(&tokenizer::prompt_text(&q.text), false)).collect::<Result<Vec<_>>>()?;
-            let repeated: Vec<Vec<u32>> = ids.iter().flat_map(|ids| vec![ids.clone(); ANSWERS_PER_PROMPT]).collect();
-            let mut seeds = rng::stream(self.plan.seed, "preferences", start as u64);
-            let seeds: Vec<u64> = repeated.iter().map(|_| seeds.random()).collect();
-            let completions = generate(sft, &repeated, &self.sampling, &seeds, &mut |_, _| {}).await?;
-            for ((index, question), (prompt, answers)) in indices.zip(questions).zip(ids.iter().zip(completions.chunks(ANSWERS_PER_PROMPT)))
-            {
-                let texts: Vec<String> = answers.iter().map(|a| self.text.decode(&a.ids, true).trim().to_string()).collect();
-                let order = self.world.rank(question, &texts, index as u64);
-                let responses: Vec<Sequence> = order.into_iter().map(|i| sequence(prompt, &answers[i].ids)).collect();
-                stage.tokens += responses.iter().map(|r| r.ids.len()).sum::<usize>() as f64;
-                rankings.push(Preference { responses, margin: 0.0 });
-            }
+        for start in (0..total).step_by(GENERATION_CHUNK) {
+            let ranked = self.rank_chunk(sft, start..total.min(start + GENERATION_CHUNK)).await?;
+            stage.tokens += ranked.iter().flat_map(|r| &r.responses).map(|r| r.ids.len()).sum::<usize>() as f64;
+            rankings.extend(ranked);
+            let step = (start / GENERATION_CHUNK) as u64 + 1;
+            let metrics = Metrics::from([("num_tokens".to_string(), stage.tokens)]);
+            self.step(&mut stage, step, metrics);
         }
         self.end(stage);
         Ok(rankings)
+    }
+
+    /// Rankings of the training questions numbered `indices`, four answers each.
+    async fn rank_chunk(&self, sft: &Model, indices: Range<usize>) -> Result<Vec<Preference>> {
+        let questions: Vec<_> = indices.clone().map(|i| self.world.training_question(i as u64)).collect();
+        let prompts = questions.iter().map(|q| self.text.encode(&tokenizer::prompt_text(&q.text), false)).collect::<Result<Vec<_>>>()?;
+        let repeated: Vec<Vec<u32>> = prompts.iter().flat_map(|ids| vec![ids.clone(); ANSWERS_PER_PROMPT]).collect();
+        let mut generator = rng::stream(self.plan.seed, "preferences", indices.start as u64);
+        let seeds: Vec<u64> = repeated.iter().map(|_| generator.random()).collect();
+        let completions = generate(sft, &repeated, &self.sampling, &seeds, &mut |_, _| {}).await?;
+        let rank = |(((index, question), prompt), answers): (((usize, &Question), &Vec<u32>), &[Completion])| {
+            let texts: Vec<String> = answers.iter().map(|a| self.text.decode(&a.ids, true).trim().to_string()).collect();
+            let order = self.world.rank(question, &texts, index as u64);
+            Preference { responses: order.into_iter().map(|i| sequence(prompt, &answers[i].ids)).collect(), margin: 0.0 }
+        };
+        Ok(indices.zip(questions).zip(&prompts).zip(completions.chunks(ANSWERS_PER_PROMPT)).map(rank).collect())
     }
 
     /// Rankings → reward model, started from the SFT model.
@@ -144,13 +155,12 @@ impl Bench<'_> {
     }
 
     fn started<T: Trainer>(&mut self, name: &str, trainer: &T) {
-        let event = Event::Started {
-            stage: name.to_string(),
-            total_steps: trainer.total_steps(),
-            parameters: trainer.model().params.num_elements() as u64,
-            device: self.report.device.clone(),
-        };
-        self.host.event(name, event);
+        self.host.event(name, self.started_event(name, trainer.total_steps(), trainer.model()));
+    }
+
+    fn started_event(&self, name: &str, total_steps: u64, model: &Model) -> Event {
+        let parameters = model.params.num_elements() as u64;
+        Event::Started { stage: name.to_string(), total_steps, parameters, device: self.report.device.clone() }
     }
 
     fn step(&mut self, stage: &mut StageReport, step: u64, metrics: Metrics) {
