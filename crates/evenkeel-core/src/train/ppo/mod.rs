@@ -57,6 +57,7 @@ pub(crate) enum Critic {
 struct Controller {
     kl_coef: f64,
     episodes: u64,
+    tokens: u64,
     scores: RunningMoments,
 }
 
@@ -127,7 +128,7 @@ impl PpoTrainer {
         Ok(Self {
             reference_digest: reference.digest().await?,
             order: Order::in_chunks(prompts.len(), config.rollout_batch_size, recipe),
-            controller: Controller { kl_coef: config.kl_coef, episodes: 0, scores: RunningMoments::default() },
+            controller: Controller { kl_coef: config.kl_coef, episodes: 0, tokens: 0, scores: RunningMoments::default() },
             recipe: recipe.clone(),
             stop: stop.to_vec(),
             eval: vec![],

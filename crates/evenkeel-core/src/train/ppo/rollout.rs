@@ -80,6 +80,7 @@ impl PpoTrainer {
         let prompts = self.prompts(step);
         let rollout = self.rollout_on("rollout", step, &prompts).await?;
         self.controller.episodes += rollout.episodes.len() as u64;
+        self.controller.tokens += rollout.episodes.iter().map(|e| (e.prompt.ids.len() + e.response.len()) as u64).sum::<u64>();
         Ok(rollout)
     }
 

@@ -167,7 +167,7 @@ impl PpoTrainer {
             ("completions/mean_length", tokens as f64 / n),
             ("episode", self.controller.episodes as f64),
             ("epoch", self.order.epoch(step)),
-            ("num_tokens", experience.episodes.iter().map(|e| e.prompt.ids.len() + e.response.len()).sum::<usize>() as f64),
+            ("num_tokens", self.controller.tokens as f64),
         ]
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
