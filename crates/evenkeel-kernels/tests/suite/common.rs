@@ -85,6 +85,9 @@ pub struct Output {
     pub values: Vec<f32>,
 }
 
+/// One case of a kernel on a device.
+pub type Run<'a> = &'a dyn Fn(&Device) -> Vec<Output>;
+
 /// The first values that are too far apart, as a sentence. A NaN is always too far.
 pub fn compare(got: &[Output], want: &[Output], tolerance: Tolerance) -> Result<(), String> {
     assert_eq!(got.len(), want.len());

@@ -7,7 +7,7 @@ use evenkeel_kernels::launch::{Mutation, with_mutation};
 
 use crate::block_cases::BLOCKS;
 use crate::cases::{ATTENTION, LOGITS, Maths};
-use crate::common::{Output, Tolerance, compare, cpu, gpu};
+use crate::common::{Output, Run, Tolerance, compare, cpu, gpu};
 use crate::twins::{ATTENTION_OUTLIER_TOLERANCE, BLOCK_TOLERANCE, LOGITS_TOLERANCE};
 
 pub struct Defect {
@@ -86,13 +86,12 @@ impl Defect {
 }
 
 /// Panics with the names of the defects that no run notices.
-fn all_are_noticed(test: &str, defects: &[Defect], tolerance: Tolerance, runs: &[&dyn Fn(&Device) -> Vec<Output>]) {
+fn all_are_noticed(test: &str, defects: &[Defect], tolerance: Tolerance, runs: &[Run]) {
     let Some(device) = gpu(test) else { return };
     let want: Vec<_> = runs.iter().map(|run| run(&cpu())).collect();
     let unnoticed = defects.iter().filter(|defect| {
-        let noticed = |(run, want): (&&dyn Fn(&Device) -> Vec<Output>, &Vec<Output>)| {
-            compare(&with_mutation(defect.mutation.clone(), || run(&device)), want, tolerance).is_err()
-        };
+        let noticed =
+            |(run, want): (&Run, &Vec<Output>)| compare(&with_mutation(defect.mutation.clone(), || run(&device)), want, tolerance).is_err();
         !runs.iter().zip(&want).any(noticed)
     });
     let names: Vec<_> = unnoticed.map(|defect| format!("{}: {}", defect.kernel(), defect.what)).collect();
@@ -106,21 +105,21 @@ const ATTENTION_CASES: [&str; 3] = ["odd", "packed", "outliers"];
 fn attention_defects_fail() {
     let cases = ATTENTION_CASES.map(|name| ATTENTION.iter().find(|case| case.name == name).expect("a case of that name"));
     let runs = cases.map(|case| move |device: &Device| case.run(Maths::Ours, device));
-    let runs: Vec<_> = runs.iter().map(|run| run as &dyn Fn(&Device) -> Vec<Output>).collect();
+    let runs: Vec<_> = runs.iter().map(|run| run as Run).collect();
     all_are_noticed("attention_defects_fail", ATTENTION_DEFECTS, ATTENTION_OUTLIER_TOLERANCE, &runs);
 }
 
 #[test]
 fn token_logprob_defects_fail() {
     let runs = LOGITS.iter().map(|case| move |device: &Device| case.run_logprob(Maths::Ours, device)).collect::<Vec<_>>();
-    let runs: Vec<_> = runs.iter().map(|run| run as &dyn Fn(&Device) -> Vec<Output>).collect();
+    let runs: Vec<_> = runs.iter().map(|run| run as Run).collect();
     all_are_noticed("token_logprob_defects_fail", LOGPROB_DEFECTS, LOGITS_TOLERANCE, &runs);
 }
 
 #[test]
 fn cross_entropy_defects_fail() {
     let runs = LOGITS.iter().map(|case| move |device: &Device| case.run_cross_entropy(Maths::Ours, device)).collect::<Vec<_>>();
-    let runs: Vec<_> = runs.iter().map(|run| run as &dyn Fn(&Device) -> Vec<Output>).collect();
+    let runs: Vec<_> = runs.iter().map(|run| run as Run).collect();
     all_are_noticed("cross_entropy_defects_fail", CROSS_ENTROPY_DEFECTS, LOGITS_TOLERANCE, &runs);
 }
 
@@ -128,6 +127,6 @@ fn cross_entropy_defects_fail() {
 fn block_defects_fail() {
     let runs = BLOCKS.iter().map(|case| |device: &Device| (case.run)(case.sizes, Maths::Ours, device));
     let runs = runs.collect::<Vec<_>>();
-    let runs: Vec<_> = runs.iter().map(|run| run as &dyn Fn(&Device) -> Vec<Output>).collect();
+    let runs: Vec<_> = runs.iter().map(|run| run as Run).collect();
     all_are_noticed("block_defects_fail", BLOCK_DEFECTS, BLOCK_TOLERANCE, &runs);
 }

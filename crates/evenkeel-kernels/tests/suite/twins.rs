@@ -5,7 +5,7 @@ use evenkeel_kernels::launch::with_poison;
 
 use crate::block_cases::BLOCKS;
 use crate::cases::{ATTENTION, LOGITS, Maths};
-use crate::common::{Output, Tolerance, compare, cpu, gpu};
+use crate::common::{Run, Tolerance, compare, cpu, gpu};
 
 /// Sums of up to 128 f32 products against f64 sums.
 const ATTENTION_TOLERANCE: Tolerance = Tolerance { abs: 5e-6, rel: 1e-5 };
@@ -17,12 +17,10 @@ pub const LOGITS_TOLERANCE: Tolerance = Tolerance { abs: 2e-5, rel: 2e-5 };
 /// Short chains of f32 operations, or sums of up to 517 products, against f64.
 pub const BLOCK_TOLERANCE: Tolerance = Tolerance { abs: 1e-5, rel: 1e-5 };
 
-fn check(test: &str, tolerance: Tolerance, runs: &[(&str, &dyn Fn(&Device) -> Vec<Output>)]) {
+fn check(test: &str, case: &str, tolerance: Tolerance, run: Run) {
     let Some(gpu) = gpu(test) else { return };
-    for (case, run) in runs {
-        if let Err(difference) = compare(&with_poison(|| run(&gpu)), &run(&cpu()), tolerance) {
-            panic!("{test}, case {case}: {difference}");
-        }
+    if let Err(difference) = compare(&with_poison(|| run(&gpu)), &run(&cpu()), tolerance) {
+        panic!("{test}, case {case}: {difference}");
     }
 }
 
@@ -30,14 +28,14 @@ fn check(test: &str, tolerance: Tolerance, runs: &[(&str, &dyn Fn(&Device) -> Ve
 fn attention_equals_its_twin() {
     for case in ATTENTION {
         let tolerance = if case.outliers { ATTENTION_OUTLIER_TOLERANCE } else { ATTENTION_TOLERANCE };
-        check("attention", tolerance, &[(case.name, &|device| case.run(Maths::Ours, device))]);
+        check("attention", case.name, tolerance, &|device| case.run(Maths::Ours, device));
     }
 }
 
 #[test]
 fn token_logprob_equals_its_twin() {
     for case in LOGITS {
-        check("token_logprob", LOGITS_TOLERANCE, &[(case.name, &|device| case.run_logprob(Maths::Ours, device))]);
+        check("token_logprob", case.name, LOGITS_TOLERANCE, &|device| case.run_logprob(Maths::Ours, device));
     }
 }
 
@@ -45,13 +43,13 @@ fn token_logprob_equals_its_twin() {
 fn cross_entropy_equals_its_twin() {
     for case in LOGITS {
         let run = |device: &Device| case.run_cross_entropy(Maths::Ours, device);
-        check("cross_entropy", LOGITS_TOLERANCE, &[(case.name, &run)]);
+        check("cross_entropy", case.name, LOGITS_TOLERANCE, &run);
     }
 }
 
 #[test]
 fn block_kernels_equal_their_twins() {
     for case in BLOCKS {
-        check("block kernels", BLOCK_TOLERANCE, &[(case.name, &|device| (case.run)(case.sizes, Maths::Ours, device))]);
+        check("block kernels", case.name, BLOCK_TOLERANCE, &|device| (case.run)(case.sizes, Maths::Ours, device));
     }
 }
