@@ -82,7 +82,7 @@ impl Model {
         hidden_nd.matmul(self.params.matrix(name).transpose())
     }
 
-    /// Scores. hidden [N, D] → [N]. Panics on a language model.
+    /// Scores. hidden [N, D] → `[N]`. Panics on a language model.
     pub fn scores(&self, hidden_nd: Tensor<2>) -> Tensor<1> {
         assert!(self.head == Head::Score, "a language model has no score head");
         let [n, _] = hidden_nd.dims();

@@ -127,7 +127,7 @@ impl Sampling {
     }
 
     /// The next token of one row. `context` is prompt and completion so far; `index` counts the completion's tokens
-    /// and, with `seed`, fixes the draw. logits [V].
+    /// and, with `seed`, fixes the draw. logits `[V]`.
     pub fn next_token(&self, logits_v: &[f32], context: &[u32], seed: u64, index: u64) -> u32 {
         let mut scores: Vec<f64> = logits_v.iter().map(|&x| f64::from(x)).collect();
         self.penalise(&mut scores, context);
