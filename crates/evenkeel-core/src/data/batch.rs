@@ -19,13 +19,13 @@ pub struct Batch {
     pub first: Vec<i32>,
     /// Last key that each query sees, [B·T]; −1 where nothing stands, so that it sees none.
     pub last: Vec<i32>,
-    /// Flat positions (b·T + t) whose hidden state predicts a trained token, [N].
+    /// Flat positions (b·T + t) whose hidden state predicts a trained token, `[N]`.
     pub predictors: Vec<i32>,
-    /// The token predicted there, [N].
+    /// The token predicted there, `[N]`.
     pub targets: Vec<i32>,
-    /// Predictions of each sequence, [S]; they stand one after another in `predictors`.
+    /// Predictions of each sequence, `[S]`; they stand one after another in `predictors`.
     pub predictions: Vec<usize>,
-    /// Flat position of each sequence's last token, [S].
+    /// Flat position of each sequence's last token, `[S]`.
     pub ends: Vec<i32>,
     /// Tokens that are not padding.
     pub tokens: usize,

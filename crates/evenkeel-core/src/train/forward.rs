@@ -20,13 +20,13 @@ pub fn predicted_logits(model: &Model, batch: &Batch, hidden: Tensor<2>) -> Tens
     model.logits(hidden.select(0, ints(&batch.predictors, &model.device())))
 }
 
-/// Log-probability, entropy and whether greedy decoding is right, for each prediction of the batch, all [N].
+/// Log-probability, entropy and whether greedy decoding is right, for each prediction of the batch, all `[N]`.
 pub fn token_stats(model: &Model, batch: &Batch, temperature: f64) -> TokenStats {
     let logits = predicted_logits(model, batch, hidden(model, batch));
     token_logprob(logits, ints(&batch.targets, &model.device()), temperature as f32)
 }
 
-/// Sum over each sequence's predictions: values [N] → [S].
+/// Sum over each sequence's predictions: values `[N]` → `[S]`.
 pub fn sequence_sums(batch: &Batch, values: Tensor<1>) -> Tensor<1> {
     let (cells, width) = batch.grid();
     let device = values.device();
@@ -35,17 +35,17 @@ pub fn sequence_sums(batch: &Batch, values: Tensor<1>) -> Tensor<1> {
     padded.select(0, ints(&cells, &device)).reshape([sequences, width]).sum_dim(1).reshape([sequences])
 }
 
-/// The score head at each sequence's last token, [S].
+/// The score head at each sequence's last token, `[S]`.
 pub fn end_scores(model: &Model, batch: &Batch) -> Tensor<1> {
     model.scores(hidden(model, batch).select(0, ints(&batch.ends, &model.device())))
 }
 
-/// Host integers on `device`, [len].
+/// Host integers on `device`, `[len]`.
 pub fn ints(values: &[i32], device: &burn::tensor::Device) -> Tensor<1, Int> {
     Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), device)
 }
 
-/// Host floats on `device`, [len].
+/// Host floats on `device`, `[len]`.
 pub fn floats(values: &[f32], device: &burn::tensor::Device) -> Tensor<1> {
     Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), device)
 }

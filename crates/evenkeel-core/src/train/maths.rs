@@ -6,14 +6,14 @@ use burn::tensor::{Tensor, activation::log_sigmoid};
 
 use crate::recipe::{Dpo, DpoLoss, KlEstimator};
 
-/// Bradley–Terry: −log σ(r_w − r_l − margin) per pair. All [B] → [B].
+/// Bradley–Terry: −log σ(r_w − r_l − margin) per pair. All `[B]` → `[B]`.
 ///
 /// Source: Ouyang et al. 2022 (InstructGPT), eq. 1; margin: Touvron et al. 2023 (Llama 2), eq. 2.
 pub fn bradley_terry(chosen: Tensor<1>, rejected: Tensor<1>, margin: Tensor<1>) -> Tensor<1> {
     -log_sigmoid(chosen - rejected - margin)
 }
 
-/// Log-ratios log π − log π_ref of a batch of pairs and their completions' lengths in tokens, all [B].
+/// Log-ratios log π − log π_ref of a batch of pairs and their completions' lengths in tokens, all `[B]`.
 #[derive(Debug, Clone)]
 pub struct LogRatios {
     /// Of the chosen completions, summed over tokens.
@@ -26,7 +26,7 @@ pub struct LogRatios {
     pub rejected_len: Tensor<1>,
 }
 
-/// DPO's loss per pair, [B].
+/// DPO's loss per pair, `[B]`.
 ///
 /// Source: Rafailov et al. 2023, eq. 7 (sigmoid); Mitchell 2023 (cDPO); Azar et al. 2023, eq. 17 (IPO, on log-ratios per token as
 /// its authors advise); Zhao et al. 2023 (hinge, SLiC); Chowdhury et al. 2024 (robust).
@@ -47,7 +47,7 @@ pub fn dpo_loss(ratios: &LogRatios, config: &Dpo) -> Tensor<1> {
 /// Log-ratios beyond this are cut before `exp`, so that one token cannot overflow the loss (OpenRLHF).
 const LOG_RATIO_LIMIT: f64 = 20.0;
 
-/// PPO's clipped surrogate per token, max(−A·r, −A·clip(r, 1 ± ε)) with r = π/π_old. All [N] → ([N], ratio [N]).
+/// PPO's clipped surrogate per token, max(−A·r, −A·clip(r, 1 ± ε)) with r = π/π_old. All `[N]` → (`[N]`, ratio `[N]`).
 ///
 /// Source: Schulman et al. 2017, eq. 7.
 pub fn ppo_policy_loss(logprobs: Tensor<1>, old_logprobs: Tensor<1>, advantages: Tensor<1>, cliprange: f64) -> (Tensor<1>, Tensor<1>) {
@@ -68,7 +68,7 @@ pub fn value_is_clipped(value: f64, old_value: f64, ret: f64, cliprange: f64) ->
     (clipped - ret).powi(2) > (value - ret).powi(2)
 }
 
-/// PPO's clipped value loss per step, ½·max((V − R)², (clip(V, V_old ± ε) − R)²). All [N] → [N].
+/// PPO's clipped value loss per step, ½·max((V − R)², (clip(V, V_old ± ε) − R)²). All `[N]` → `[N]`.
 ///
 /// Source: the N implementation details of RLHF with PPO, 19; Stiennon et al. 2020.
 pub fn ppo_value_loss(values: Tensor<1>, old_values: Tensor<1>, returns: Tensor<1>, cliprange: f64) -> Tensor<1> {

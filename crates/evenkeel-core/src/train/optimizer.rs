@@ -34,7 +34,7 @@ impl GradientSum {
         }
     }
 
-    /// Global L2 norm over all parameters, [1], on the device; `None` without any gradient.
+    /// Global L2 norm over all parameters, `[1]`, on the device; `None` without any gradient.
     pub fn norm(&self) -> Option<Tensor<1>> {
         let squares: Vec<Tensor<1>> = self.sums.iter().flatten().map(|g| g.clone().square().sum()).collect();
         (!squares.is_empty()).then(|| Tensor::cat(squares, 0).sum().sqrt())

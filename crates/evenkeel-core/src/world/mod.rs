@@ -2,8 +2,8 @@
 //! can be judged exactly.
 //!
 //! Prompts ask for help, for harm, or for what nobody can know (helpful, harmless, honest). The truth lives in fixed
-//! tables ([`tables`]); [`World`] turns it into prompts, [`demos`] into imperfect demonstrations, [`labeller`] into
-//! preferences with a human weakness, and [`gold`] judges an answer as no trainer ever can.
+//! tables (`tables`); [`World`] turns it into prompts, [`demos`] into imperfect demonstrations, [`labeller`] into
+//! preferences with a human weakness, and [`mod@gold`] judges an answer as no trainer ever can.
 
 pub mod demo;
 pub mod demos;
