@@ -191,6 +191,7 @@ fn raise_exception(message: String) -> std::result::Result<Value, minijinja::Err
 }
 
 /// Python's `json.dumps(…, ensure_ascii=False)`: minijinja's filter also escapes for HTML, which is undone here.
+/// Maps are written in the order of their keys, Python's in that of insertion.
 fn to_json(value: &Value, indent: Option<Value>, arguments: Kwargs) -> std::result::Result<String, minijinja::Error> {
     let json = minijinja::filters::tojson(value, indent, arguments)?;
     let json = json.as_str().unwrap_or_default();
