@@ -13,7 +13,7 @@ use burn::tensor::Tensor;
 use crate::backend::{Kernels, RawKernels};
 use crate::shapes::check;
 
-/// gate · sigmoid(gate) · up; differentiable in both.  gate and up [N,F] → [N,F]
+/// gate · sigmoid(gate) · up; differentiable in both.  gate and up `[N,F]` → `[N,F]`
 ///
 /// # Panics
 /// When a dimension disagrees.

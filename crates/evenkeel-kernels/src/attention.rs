@@ -21,7 +21,7 @@ pub const MAX_HEAD_DIM: usize = 128;
 /// One rule for causality (`last = i`), left and right padding, packed documents (`first` = start of the document) and a
 /// KV cache (S > T). A query that sees nothing (`last < first` or `last < 0`) gives 0 and takes no gradient.
 ///
-/// q [B,T,H,D], k and v [B,S,K,D] with H % K == 0, first and last [B,T] indices into S → [B,T,H,D]
+/// q `[B,T,H,D]`, k and v `[B,S,K,D]` with H % K == 0, first and last `[B,T]` indices into S → `[B,T,H,D]`
 ///
 /// # Panics
 /// When a dimension disagrees, H is no multiple of K, or D > 128.

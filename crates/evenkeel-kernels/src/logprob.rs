@@ -13,7 +13,7 @@ use burn::tensor::{Int, Tensor};
 use crate::backend::{Kernels, RawKernels};
 use crate::shapes::check;
 
-/// What [`token_logprob`] says of each row; all [N].
+/// What [`token_logprob`] says of each row; all `[N]`.
 #[derive(Clone, Debug)]
 pub struct TokenStats {
     /// log p(target); differentiable.
@@ -26,7 +26,7 @@ pub struct TokenStats {
 
 /// log p(target) and entropy of softmax(logits / temperature), without a matrix of probabilities.
 ///
-/// logits [N,V], targets [N] → all [N]
+/// logits `[N,V]`, targets `[N]` → all `[N]`
 ///
 /// # Panics
 /// When a dimension disagrees or the temperature is not positive. A target outside V is a bug of the caller: it is

@@ -15,7 +15,7 @@ use crate::backend::{Kernels, RawKernels};
 use crate::logprob::rows;
 use crate::shapes::check;
 
-/// What [`cross_entropy`] says of each row; all [N].
+/// What [`cross_entropy`] says of each row; all `[N]`.
 #[derive(Clone, Debug)]
 pub struct CrossEntropy {
     /// −weight · log p(target); differentiable.
@@ -31,7 +31,7 @@ pub struct CrossEntropy {
 /// Weights are constants (a mask, 1 / number of tokens, …); the sum of `loss` is the loss. For a gradient through the
 /// entropy use [`crate::token_logprob`].
 ///
-/// logits [N,V], targets [N], weights [N] → all [N]
+/// logits `[N,V]`, targets `[N]`, weights `[N]` → all `[N]`
 ///
 /// # Panics
 /// When a dimension disagrees. A target outside V is a bug of the caller: it is clamped (CPU debug builds panic).

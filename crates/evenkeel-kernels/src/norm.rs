@@ -13,7 +13,7 @@ use burn::tensor::Tensor;
 use crate::backend::{Kernels, RawKernels};
 use crate::shapes::check;
 
-/// x / √(mean(x²) + eps) · weight over each row; differentiable in both.  x [N,D], weight [D] → [N,D]
+/// x / √(mean(x²) + eps) · weight over each row; differentiable in both.  x `[N,D]`, weight `[D]` → `[N,D]`
 ///
 /// # Panics
 /// When a dimension disagrees.

@@ -40,7 +40,7 @@ impl AdamW {
 
 /// One update: decoupled decay, bias correction from `step` ≥ 1, the gradient times `grad_scale` on the device.
 ///
-/// param, grad, m, v [N], grad_scale [1] → (param, m, v), each [N], without autodiff. On the GPU a tensor that nobody else
+/// param, grad, m, v `[N]`, grad_scale `[1]` → (param, m, v), each `[N]`, without autodiff. On the GPU a tensor that nobody else
 /// holds is updated in place.
 ///
 /// # Panics

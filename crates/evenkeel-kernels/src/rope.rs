@@ -17,9 +17,9 @@ use crate::shapes::check;
 const ROTATE: f32 = 1.0;
 const ROTATE_BACK: f32 = -1.0;
 
-/// Rotates the pairs (x[j], x[j + D/2]) by the angles of which cos and sin are given; differentiable in x.
+/// Rotates the pairs `(x[j], x[j + D/2])` by the angles of which cos and sin are given; differentiable in x.
 ///
-/// The rotate-half order of Llama and Hugging Face.  x [B,T,H,D], cos and sin [B,T,D/2] → [B,T,H,D]
+/// The rotate-half order of Llama and Hugging Face.  x `[B,T,H,D]`, cos and sin `[B,T,D/2]` → `[B,T,H,D]`
 ///
 /// # Panics
 /// When a dimension disagrees or D is odd.

@@ -24,7 +24,7 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, first: Tensor<2, Int>
     weights.matmul(heads(v)).swap_dims(1, 2)
 }
 
-/// As [`crate::token_logprob`]: (log p(target), entropy, top-1 hit), all [N].
+/// As [`crate::token_logprob`]: (log p(target), entropy, top-1 hit), all `[N]`.
 pub fn token_logprob(logits: Tensor<2>, targets: Tensor<1, Int>, temperature: f32) -> [Tensor<1>; 3] {
     let [n, _] = logits.dims();
     let correct = logits.clone().argmax(1).reshape([n]).equal(targets.clone()).float();
@@ -34,7 +34,7 @@ pub fn token_logprob(logits: Tensor<2>, targets: Tensor<1, Int>, temperature: f3
     [logprob, entropy, correct]
 }
 
-/// As [`crate::cross_entropy`]: (−weight · log p(target), entropy, top-1 hit), all [N].
+/// As [`crate::cross_entropy`]: (−weight · log p(target), entropy, top-1 hit), all `[N]`.
 pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>, weights: Tensor<1>) -> [Tensor<1>; 3] {
     let [logprob, entropy, correct] = token_logprob(logits, targets, 1.0);
     [logprob.neg() * weights, entropy.detach(), correct]

@@ -11,7 +11,7 @@ fn sigmoid(x: f32) -> f64 {
     (1.0 + (-f64::from(x)).exp()).recip()
 }
 
-/// out = gate sigmoid(gate) up.  gate, up [N] → [N]
+/// out = gate sigmoid(gate) up.  gate, up `[N]` → `[N]`
 pub fn swiglu_forward(gate: &[f32], up: &[f32]) -> Vec<f32> {
     let mut out = vec![0.0; gate.len()];
     fill_rows(&mut out, CHUNK, |chunk, out| {
@@ -22,7 +22,7 @@ pub fn swiglu_forward(gate: &[f32], up: &[f32]) -> Vec<f32> {
     out
 }
 
-/// With s = sigmoid(gate): dgate = dout up s (1 + gate (1 − s)), dup = dout gate s.  All [N] → dgate, dup
+/// With s = sigmoid(gate): dgate = dout up s (1 + gate (1 − s)), dup = dout gate s.  All `[N]` → dgate, dup
 pub fn swiglu_backward(gate: &[f32], up: &[f32], dout: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let mut dgate = vec![0.0; gate.len()];
     let dup = fill_rows(&mut dgate, CHUNK, |chunk, dgate| {

@@ -37,7 +37,7 @@ impl Dims {
 
 /// out = softmax(scale · q kᵀ) v over the span of each query, and its log-sum-exp (0 where the span is empty).
 ///
-/// q [B,T,H,D], k and v [B,S,K,D], first and last [B,T] → out [B,T,H,D], lse [B,T,H]
+/// q `[B,T,H,D]`, k and v `[B,S,K,D]`, first and last `[B,T]` → out `[B,T,H,D]`, lse `[B,T,H]`
 pub fn forward(q: &[f32], k: &[f32], v: &[f32], first: &[i32], last: &[i32], scale: f32, dims: Dims) -> (Vec<f32>, Vec<f32>) {
     let Dims { b, t, h, d, .. } = dims;
     let group = h / dims.k;
@@ -78,7 +78,7 @@ pub fn forward(q: &[f32], k: &[f32], v: &[f32], first: &[i32], last: &[i32], sca
 }
 
 /// Gradients of `forward`: with p = exp(s − lse), dp = dout vᵀ, delta = Σ dout·out, ds = p (dp − delta):
-/// dq = scale ds k, dk = scale dsᵀ q, dv = pᵀ dout.  Shapes as in `forward`; dout [B,T,H,D] → dq, dk, dv.
+/// dq = scale ds k, dk = scale dsᵀ q, dv = pᵀ dout.  Shapes as in `forward`; dout `[B,T,H,D]` → dq, dk, dv.
 #[expect(clippy::too_many_arguments, reason = "the operands of the equation")]
 pub fn backward(
     q: &[f32],

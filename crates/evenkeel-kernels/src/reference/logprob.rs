@@ -53,7 +53,7 @@ pub(crate) fn row(logits_v: &[f32], target: usize, inv_temperature: f32, mut eac
     }
 }
 
-/// logits [N,V], targets [N] → stats [3,N] (rows: log p(target), entropy, 1.0 where the target is the argmax), lse [N]
+/// logits `[N,V]`, targets `[N]` → stats `[3,N]` (rows: log p(target), entropy, 1.0 where the target is the argmax), lse `[N]`
 pub fn forward(logits: &[f32], targets: &[i32], inv_temperature: f32, v: usize) -> (Vec<f32>, Vec<f32>) {
     let n = targets.len();
     let rows = map_rows(n, |i| row(&logits[i * v..][..v], clamp_target(targets[i], v), inv_temperature, |_, _| ()));
@@ -68,7 +68,7 @@ pub fn forward(logits: &[f32], targets: &[i32], inv_temperature: f32, v: usize) 
 
 /// d logits = (g_logprob (onehot − p) − g_entropy p (log p + H)) / temperature.
 ///
-/// logits [N,V], targets [N], lse [N], stats and grad [3,N] → [N,V]; the third row of grad (top-1 hit) has no slope.
+/// logits `[N,V]`, targets `[N]`, lse `[N]`, stats and grad `[3,N]` → `[N,V]`; the third row of grad (top-1 hit) has no slope.
 pub fn backward(logits: &[f32], targets: &[i32], lse: &[f32], stats: &[f32], grad: &[f32], inv_temperature: f32, v: usize) -> Vec<f32> {
     let n = targets.len();
     let scale = f64::from(inv_temperature);

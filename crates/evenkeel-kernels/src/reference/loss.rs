@@ -7,7 +7,7 @@ use super::logprob::{clamp_target, row};
 
 /// loss = −weight · log p(target) and d loss / d logits = weight · (p − onehot).
 ///
-/// logits [N,V], targets [N], weights [N] → stats [3,N] (rows: loss, entropy, top-1 hit), dlogits [N,V]
+/// logits `[N,V]`, targets `[N]`, weights `[N]` → stats `[3,N]` (rows: loss, entropy, top-1 hit), dlogits `[N,V]`
 pub fn cross_entropy(logits: &[f32], targets: &[i32], weights: &[f32], v: usize) -> (Vec<f32>, Vec<f32>) {
     let n = targets.len();
     let mut dlogits = vec![0.0; n * v];

@@ -7,7 +7,7 @@ use super::{dot, fill_rows, map_rows};
 /// Columns of the weight's gradient that one task owns.
 const COLUMNS: usize = 32;
 
-/// y = x r weight with r = 1 / √(mean(x²) + eps).  x [N,D], weight [D] → y [N,D], r [N]
+/// y = x r weight with r = 1 / √(mean(x²) + eps).  x `[N,D]`, weight `[D]` → y `[N,D]`, r `[N]`
 pub fn rms_forward(x: &[f32], weight: &[f32], eps: f32) -> (Vec<f32>, Vec<f32>) {
     let d = weight.len();
     let mut y = vec![0.0; x.len()];
@@ -22,7 +22,7 @@ pub fn rms_forward(x: &[f32], weight: &[f32], eps: f32) -> (Vec<f32>, Vec<f32>) 
     (y, r)
 }
 
-/// With g = dy weight: dx = r (g − x r² mean(g x)).  x and dy [N,D], weight [D], r [N] → [N,D]
+/// With g = dy weight: dx = r (g − x r² mean(g x)).  x and dy `[N,D]`, weight `[D]`, r `[N]` → `[N,D]`
 pub fn rms_backward_x(x: &[f32], weight: &[f32], r: &[f32], dy: &[f32]) -> Vec<f32> {
     let d = weight.len();
     let mut dx = vec![0.0; x.len()];
@@ -37,7 +37,7 @@ pub fn rms_backward_x(x: &[f32], weight: &[f32], r: &[f32], dy: &[f32]) -> Vec<f
     dx
 }
 
-/// dweight = Σ rows dy x r.  x and dy [N,D], r [N] → [D]
+/// dweight = Σ rows dy x r.  x and dy `[N,D]`, r `[N]` → `[D]`
 pub fn rms_backward_weight(x: &[f32], r: &[f32], dy: &[f32], d: usize) -> Vec<f32> {
     let columns = map_rows(d.div_ceil(COLUMNS), |block| {
         let start = block * COLUMNS;

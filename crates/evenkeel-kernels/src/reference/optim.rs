@@ -25,7 +25,7 @@ pub struct Update {
 const CHUNK: usize = 4096;
 
 /// g = grad grad_scale, m ← β1 m + (1 − β1) g, v ← β2 v + (1 − β2) g²,
-/// param ← param − decay param − lr (m / bias1) / (√(v / bias2) + eps).  All [N] → param, m, v
+/// param ← param − decay param − lr (m / bias1) / (√(v / bias2) + eps).  All `[N]` → param, m, v
 pub fn adamw(param: &[f32], grad: &[f32], m: &[f32], v: &[f32], grad_scale: f32, update: &Update) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     let number = f64::from;
     let mut new_param = vec![0.0; param.len()];

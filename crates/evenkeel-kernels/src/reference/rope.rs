@@ -4,9 +4,9 @@
 
 use super::fill_rows;
 
-/// With j < D/2: out[j] = x[j] cos − x[j + D/2] sin, out[j + D/2] = x[j + D/2] cos + x[j] sin.
+/// With j < D/2: `out[j] = x[j] cos − x[j + D/2] sin`, `out[j + D/2] = x[j + D/2] cos + x[j] sin`.
 ///
-/// `direction` 1 rotates, −1 rotates back (the gradient).  x [B,T,H,D], cos and sin [B,T,D/2] → [B,T,H,D]
+/// `direction` 1 rotates, −1 rotates back (the gradient).  x `[B,T,H,D]`, cos and sin `[B,T,D/2]` → `[B,T,H,D]`
 pub fn rotate(x: &[f32], cos: &[f32], sin: &[f32], heads: usize, half: usize, direction: f32) -> Vec<f32> {
     let width = heads * 2 * half;
     let mut out = vec![0.0; x.len()];
