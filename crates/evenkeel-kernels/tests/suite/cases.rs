@@ -110,6 +110,7 @@ pub const LOGITS: &[LogitsCase] = &[
     LogitsCase { name: "odd", sizes: [5, 517], temperature: 0.7, outliers: false },
     LogitsCase { name: "outliers", sizes: [7, 1757], temperature: 1.0, outliers: true },
     LogitsCase { name: "hot", sizes: [3, 256], temperature: 2.5, outliers: true },
+    LogitsCase { name: "a real vocabulary", sizes: [64, 32_000], temperature: 1.0, outliers: false },
     LogitsCase { name: "few columns", sizes: [19, 3], temperature: 1.0, outliers: false },
 ];
 
