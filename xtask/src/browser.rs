@@ -41,7 +41,7 @@ pub fn chromium() -> Option<PathBuf> {
 pub fn build_page(toolchain: &Toolchain) -> Result<()> {
     let dist = cache::dist()?;
     let dist = dist.to_str().context("the cache folder's name must be UTF-8")?;
-    let args = ["build", "--offline", "--locked", "--cargo-profile", "release", "--dist", dist];
+    let args = ["build", "--cargo-profile", "release", "--dist", dist];
     // trunk takes NO_COLOR for a flag of its own and refuses the value 1.
     command::run(toolchain.command("trunk", &args)?.env_remove("NO_COLOR"))
 }
