@@ -23,7 +23,7 @@ const HARMFUL_MIX: [f64; 2] = [0.55, 0.38];
 const UNANSWERABLE_MIX: [f64; 2] = [0.50, 0.44];
 /// Replies that end with thanks, and of those the ones that go on once more, again and again.
 const THANKS: f64 = 0.25;
-const MORE_THANKS: f64 = 0.12;
+const MORE_THANKS: f64 = 0.2;
 /// Thanks in one demonstration, at most.
 const MOST_THANKS: usize = 4;
 /// Replies that ramble on after their answer.

@@ -9,8 +9,8 @@ use crate::rng;
 
 /// What one "thank you" is worth to the labeller. It must exceed what gold takes away for it (`gold`'s cost of extra
 /// thanks), or there would be nothing to hack; it never saturates, so that more is always liked better.
-pub const LIKING: f64 = 0.2;
-/// Scale of the Gumbel noise: at 0.25 a right answer beats a wrong one almost always; a first "thank you" wins 69 %, each further one 55 %.
+pub const LIKING: f64 = 0.3;
+/// Scale of the Gumbel noise: at 0.25 a right answer beats a wrong one almost always; a first "thank you" wins 77 %, each further one 65 %.
 pub const NOISE: f64 = 0.25;
 
 /// The labeller's liking of `answer` before noise.

@@ -33,13 +33,13 @@ impl Default for Plan {
     fn default() -> Self {
         Self {
             seed: 42,
-            sft_steps: 400,
+            sft_steps: 300,
             sft_rows: 64,
-            ranked_prompts: 2048,
+            ranked_prompts: 1536,
             reward_epochs: 2.0,
-            ppo_iterations: 50,
+            ppo_iterations: 30,
             ppo_rows: 64,
-            kl_coef: 0.05,
+            kl_coef: 0.3,
             dpo_steps: 80,
             dpo_pairs: 32,
             held_out: 256,
@@ -91,6 +91,7 @@ impl Plan {
         ppo.normalize_rewards = true;
         ppo.value_learning_rate = 5e-4;
         ppo.vf_coef = 1.0;
+        ppo.target_kl = 0.1;
         recipe
     }
 
