@@ -36,8 +36,10 @@ pub fn policy(skip_bad_rows: bool) -> BadRows {
 }
 
 /// Reads training and held-out rows as the recipe's stage wants them.
-pub fn load(recipe: &Recipe, text: Option<&Text>, vocab_size: usize) -> Result<Rows> {
-    let source = Source { recipe, text, vocab_size };
+///
+/// `max_length` is the recipe's, or the model's context where that is shorter.
+pub fn load(recipe: &Recipe, text: Option<&Text>, vocab_size: usize, max_length: usize) -> Result<Rows> {
+    let source = Source { recipe, text, vocab_size, max_length };
     Ok(match recipe.stage {
         Stage::Sft => {
             let (train, eval) = source.both::<Sequence>()?;
@@ -59,6 +61,7 @@ struct Source<'a> {
     recipe: &'a Recipe,
     text: Option<&'a Text>,
     vocab_size: usize,
+    max_length: usize,
 }
 
 impl Source<'_> {
@@ -76,21 +79,21 @@ impl Source<'_> {
     }
 
     fn one<E: Example>(&self, path: &str) -> Result<Loaded<E>> {
-        let encoder = Encoder::new(self.text, self.vocab_size, options(self.recipe))?;
+        let encoder = Encoder::new(self.text, self.vocab_size, self.options())?;
         let loaded = read(Path::new(path), encoder, self.recipe.data.skip_bad_rows)?;
-        say(&loaded.report);
+        say(&loaded.report, self.max_length);
         Ok(loaded)
     }
-}
 
-/// How the recipe wants rows encoded.
-fn options(recipe: &Recipe) -> EncodeOptions {
-    let sft = recipe.sft.clone().unwrap_or_default();
-    EncodeOptions {
-        max_length: recipe.data.max_length,
-        completion_only_loss: sft.completion_only_loss.unwrap_or(true),
-        assistant_only_loss: sft.assistant_only_loss.unwrap_or(true),
-        pair_rule: if recipe.stage == Stage::Reward { PairRule::DropLong } else { PairRule::CutLong },
+    /// How the recipe wants rows encoded.
+    fn options(&self) -> EncodeOptions {
+        let sft = self.recipe.sft.clone().unwrap_or_default();
+        EncodeOptions {
+            max_length: self.max_length,
+            completion_only_loss: sft.completion_only_loss.unwrap_or(true),
+            assistant_only_loss: sft.assistant_only_loss.unwrap_or(true),
+            pair_rule: if self.recipe.stage == Stage::Reward { PairRule::DropLong } else { PairRule::CutLong },
+        }
     }
 }
 
@@ -117,17 +120,17 @@ fn amount<E: Example>(rows: &[E], per_row: usize) -> Amount {
 }
 
 /// What a person should know of a file before training on it; nothing where all is well.
-pub fn say(report: &DataReport) {
+pub fn say(report: &DataReport, max_length: usize) {
     let note = |n: u64, what: &str| {
         if n > 0 {
             eprintln!("note: {}: {n} {what}", report.file);
         }
     };
-    note(report.truncated, "sequences were cut at max_length");
+    note(report.truncated, &format!("sequences were cut at {max_length} tokens"));
     note(report.tokenised_apart, "answers were tokenised apart from their prompt, because a token would have spanned the seam");
     note(report.duplicates, "rows stand in the file more than once");
     for (reason, n) in &report.dropped {
-        note(*n, &format!("rows were left out: {reason}"));
+        note(*n, &format!("rows were left out: {reason} ({max_length})"));
     }
     note(report.bad_rows.count, "bad rows were skipped:");
     for message in &report.bad_rows.messages {

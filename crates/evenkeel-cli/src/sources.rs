@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use evenkeel_core::Error;
-use evenkeel_core::model::{Arch, Head, Model, ModelConfig, load_text};
+use evenkeel_core::model::{Head, Model, ModelConfig, load_text};
 use evenkeel_core::recipe::{Recipe, Stage};
 use evenkeel_core::text::Text;
 use evenkeel_core::train::run::Models;
@@ -106,19 +106,15 @@ impl Sources {
         Ok(load_text(&self.policy.folder, &self.policy.config)?)
     }
 
-    /// Sequences must fit the context: learned positions end there, rotary ones only become unreliable.
-    pub fn check_lengths(&self, recipe: &Recipe, longest: u64) -> Result<()> {
-        let longest = longest + recipe.ppo.as_ref().map_or(0, |ppo| ppo.response_length as u64);
-        let (context, learned) = (self.policy.config.max_positions as u64, self.policy.config.arch == Arch::Gpt2);
-        if longest <= context {
-            return Ok(());
+    /// The longest sequence that the recipe and the model's context allow; PPO's prompts leave room for the response.
+    pub fn longest_sequence(&self, recipe: &Recipe) -> Result<usize> {
+        let (context, wanted) = (self.policy.config.max_positions, recipe.data.max_length);
+        let Some(ppo) = &recipe.ppo else { return Ok(wanted.min(context)) };
+        if ppo.response_length + 2 > context {
+            let problem = format!("is {}, but the model's context is {context} tokens, prompt included", ppo.response_length);
+            return Err(Error::input("ppo.response_length", problem, "lower it").into());
         }
-        let problem = format!("lets sequences of {longest} tokens through, but the model's context is {context}");
-        if learned {
-            return Err(Error::input("data.max_length", problem, format!("set it to {context} or less")).into());
-        }
-        eprintln!("warning: data.max_length {problem}; quality beyond it is not to be expected");
-        Ok(())
+        Ok(wanted.min(context - ppo.response_length))
     }
 
     /// Loads every model onto the device.

@@ -16,15 +16,15 @@ const BAR: usize = 40;
 
 /// Prints the report of one file.
 pub fn run(args: &DataArgs) -> Result<()> {
-    let (text, vocab_size) = match &args.model {
+    let (text, vocab_size, context) = match &args.model {
         Some(path) => {
             let folder = ModelFolder::open(path)?;
             let config = folder.config()?;
-            (load_text(&folder, &config)?, config.vocab_size)
+            (load_text(&folder, &config)?, config.vocab_size, config.max_positions)
         }
-        None => (None, usize::MAX),
+        None => (None, usize::MAX, usize::MAX),
     };
-    let options = EncodeOptions { max_length: args.max_length, pair_rule: PairRule::CutLong, ..EncodeOptions::default() };
+    let options = EncodeOptions { max_length: args.max_length.min(context), pair_rule: PairRule::CutLong, ..EncodeOptions::default() };
     let encoder = Encoder::new(text.as_ref(), vocab_size, options)?;
     let mut loader = Loader::inspect(&args.file.display().to_string(), encoder, dataset::policy(args.skip_bad_rows));
     data_file::for_each_piece(&args.file, |piece| Ok(loader.feed(piece)?))?;

@@ -74,10 +74,11 @@ struct Rows {
 
 impl Rows {
     fn read(args: &EvalArgs, model: &Pretrained) -> Result<Self> {
-        let options = EncodeOptions { max_length: args.max_length, pair_rule: PairRule::CutLong, ..EncodeOptions::default() };
+        let max_length = args.max_length.min(model.model.config.max_positions);
+        let options = EncodeOptions { max_length, pair_rule: PairRule::CutLong, ..EncodeOptions::default() };
         let encoder = || Encoder::new(model.text.as_ref(), model.model.config.vocab_size, options);
         let loaded = dataset::read::<AnyExample>(&args.data, encoder()?, args.skip_bad_rows)?;
-        dataset::say(&loaded.report);
+        dataset::say(&loaded.report, max_length);
         let mut rows = Self { count: loaded.examples.len(), sequences: Vec::new(), preferences: Vec::new(), prompts: Vec::new() };
         for example in loaded.examples {
             match example {

@@ -48,9 +48,10 @@ fn seed(args: &GenerateArgs, i: usize) -> u64 {
 }
 
 fn rows(path: &Path, text: Option<&Text>, vocab_size: usize, context: usize) -> Result<Vec<Prompt>> {
-    let options = EncodeOptions { max_length: context.saturating_sub(1), ..EncodeOptions::default() };
+    let max_length = context.saturating_sub(1);
+    let options = EncodeOptions { max_length, ..EncodeOptions::default() };
     let loaded = dataset::read::<Prompt>(path, Encoder::new(text, vocab_size, options)?, false)?;
-    dataset::say(&loaded.report);
+    dataset::say(&loaded.report, max_length);
     Ok(loaded.examples)
 }
 

@@ -16,7 +16,8 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
     let folder = ModelFolder::open(&args.model)?;
     let config = folder.config()?;
     let text = load_text(&folder, &config)?;
-    let options = EncodeOptions { max_length: args.max_length, pair_rule: PairRule::CutLong, ..EncodeOptions::default() };
+    let options =
+        EncodeOptions { max_length: args.max_length.min(config.max_positions), pair_rule: PairRule::CutLong, ..EncodeOptions::default() };
     let encoder = Encoder::new(text.as_ref(), config.vocab_size, options)?;
     let selected = device::open(args.device)?;
     let model = folder.load(&selected)?.model;

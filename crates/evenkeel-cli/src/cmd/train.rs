@@ -26,8 +26,7 @@ pub fn run(stage: Stage, args: &TrainArgs, others: OtherModels) -> Result<()> {
     let recipe = settings::resolve(stage, args, others)?;
     let sources = Sources::check(&recipe)?;
     let text = sources.text()?;
-    let rows = dataset::load(&recipe, text.as_ref(), sources.policy.config.vocab_size)?;
-    sources.check_lengths(&recipe, rows.amount.longest)?;
+    let rows = dataset::load(&recipe, text.as_ref(), sources.policy.config.vocab_size, sources.longest_sequence(&recipe)?)?;
     let selected = device::open(args.device)?;
     show_plan(&recipe, &sources, &rows, &selected)?;
     let models = sources.load(&recipe, &selected)?;

@@ -47,11 +47,6 @@ const PALETTE: [RGBColor; 7] = [
     RGBColor(140, 140, 60),
 ];
 
-/// Lines over steps, with a legend when there is more than one.
-pub fn line_svg(title: &str, series: &[Series]) -> String {
-    Chart { title, x: "step", ..Chart::default() }.svg(series)
-}
-
 impl Chart<'_> {
     /// The chart as one `<svg>` element without fixed size; a sentence in its place when there is nothing to draw.
     pub fn svg(&self, series: &[Series]) -> String {
@@ -141,9 +136,13 @@ pub fn escape(text: &str) -> String {
 mod tests {
     use super::*;
 
+    fn chart(title: &str) -> Chart<'_> {
+        Chart { title, ..Chart::default() }
+    }
+
     #[test]
     fn a_chart_is_one_svg_that_takes_the_pages_colour() {
-        let svg = line_svg("loss < 1 & \"falling\"", &[Series::new("a", [(1.0, 2.0), (2.0, 1.0)]), Series::new("b", [(1.0, 1.0)])]);
+        let svg = chart("loss < 1 & \"falling\"").svg(&[Series::new("a", [(1.0, 2.0), (2.0, 1.0)]), Series::new("b", [(1.0, 1.0)])]);
         assert!(
             svg.starts_with("<svg class=\"chart\" role=\"img\" aria-label=\"loss &lt; 1 &amp; &quot;falling&quot;\" viewBox="),
             "{svg}"
@@ -155,8 +154,8 @@ mod tests {
 
     #[test]
     fn nothing_to_draw_is_said() {
-        assert_eq!(line_svg("kl", &[Series::new("x", [(1.0, f64::NAN)])]), "<p>kl: no points.</p>");
-        assert!(line_svg("flat", &[Series::new("x", [(1.0, 0.0), (2.0, 0.0)])]).contains("<polyline"));
+        assert_eq!(chart("kl").svg(&[Series::new("x", [(1.0, f64::NAN)])]), "<p>kl: no points.</p>");
+        assert!(chart("flat").svg(&[Series::new("x", [(1.0, 0.0), (2.0, 0.0)])]).contains("<polyline"));
     }
 
     #[test]
