@@ -5,6 +5,7 @@ mod inputs;
 mod recipes;
 mod reports;
 mod runs;
+mod signals;
 mod trajectories;
 
 use std::path::{Path, PathBuf};

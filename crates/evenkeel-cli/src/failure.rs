@@ -41,7 +41,7 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         _ => (FAILED, format!("{error:#}")),
     };
     for line in text.lines() {
-        if std::io::stderr().is_terminal() {
+        if std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
             eprintln!("{} {line}", "error:".red().bold());
         } else {
             eprintln!("error: {line}");

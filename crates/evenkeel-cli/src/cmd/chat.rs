@@ -152,5 +152,5 @@ fn message(role: &str, content: &str) -> Message {
 }
 
 fn label(text: &str) -> String {
-    if std::io::stdout().is_terminal() { text.cyan().to_string() } else { text.to_owned() }
+    if std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() { text.cyan().to_string() } else { text.to_owned() }
 }

@@ -177,7 +177,7 @@ fn unknown(path: &str, keys: &[String]) -> String {
         .filter(|(similarity, _)| *similarity > 0.8);
     match nearest {
         Some((_, key)) => format!("is not a setting; did you mean {key}?"),
-        None => "is not a setting of this stage; `evenkeel help recipe` lists them".to_owned(),
+        None => "is not a setting of this stage; `evenkeel recipe STAGE` lists them".to_owned(),
     }
 }
 
