@@ -121,7 +121,13 @@ impl Sources {
     pub fn load(&self, recipe: &Recipe, selected: &Selected) -> Result<Models> {
         let pretrained = self.policy.folder.load(selected)?;
         let policy = match (recipe.stage, pretrained.model.head) {
-            (Stage::Reward, Head::Lm) => pretrained.model.with_score_head(recipe.seed),
+            (Stage::Reward, Head::Lm) => {
+                let mut model = pretrained.model.with_score_head(recipe.seed);
+                // As TRL: without a padding token the end token pads, and scores stand before it, now and when it is loaded again.
+                let own = pretrained.text.as_ref().and_then(|t| t.pad().or(t.eos()));
+                model.config.pad = model.config.pad.or(own).or(model.config.eos.first().copied());
+                model
+            }
             _ => pretrained.model,
         };
         let load = |source: &Option<Source>| source.as_ref().map(|s| s.load(selected)).transpose();

@@ -99,6 +99,16 @@ impl Batch {
         self.tokens += sequence.ids.len();
     }
 
+    /// Flat position of each sequence's last token that is not `pad`, `[S]`; of its first token if all are.
+    pub fn ends_before(&self, pad: Option<u32>) -> Vec<i32> {
+        let is_pad = |cell: usize| pad.is_some_and(|pad| self.ids[cell] == pad as i32);
+        let back = |&end: &i32| {
+            let start = end - self.positions[end as usize];
+            (start..=end).rev().find(|&cell| !is_pad(cell as usize)).unwrap_or(start)
+        };
+        self.ends.iter().map(back).collect()
+    }
+
     /// Index of each sequence's predictions in an [S, W] grid, W the most of any; N stands for "none there".
     pub fn grid(&self) -> (Vec<i32>, usize) {
         let width = self.predictions.iter().copied().max().unwrap_or(0);
@@ -141,6 +151,13 @@ mod tests {
         assert_eq!(batch.first[..5], [0, 0, 0, 3, 3]);
         assert_eq!(batch.last[..5], [0, 1, 2, 3, 4]);
         assert!(!batch.predictors.contains(&2), "no document predicts the next one's first token");
+    }
+
+    #[test]
+    fn an_end_token_that_pads_is_not_scored() {
+        let batch = Batch::padded(&[&sequence(&[1, 5, 2], 1), &sequence(&[2, 2], 1), &sequence(&[1, 2, 6], 1)]);
+        assert_eq!(batch.ends_before(Some(2)), [1, 3, 8]);
+        assert_eq!(batch.ends_before(None), batch.ends);
     }
 
     #[test]

@@ -156,9 +156,9 @@ fn saved_config(model: &Model, text: Option<&Text>) -> Value {
         out.shift_remove("num_labels");
         out.entry("id2label").or_insert_with(|| json!({"0": "LABEL_0"}));
         out.entry("label2id").or_insert_with(|| json!({"LABEL_0": 0}));
-        if model.config.pad.is_none() {
+        if out.get("pad_token_id").is_none_or(Value::is_null) {
             // transformers finds the last real token of a padded batch by this id and refuses to guess it.
-            let pad = text.and_then(|t| t.pad().or(t.eos())).or(model.config.eos.first().copied());
+            let pad = model.config.pad.or_else(|| text.and_then(|t| t.pad().or(t.eos()))).or(model.config.eos.first().copied());
             out.insert("pad_token_id".into(), json!(pad));
         }
     }

@@ -35,9 +35,11 @@ pub fn sequence_sums(batch: &Batch, values: Tensor<1>) -> Tensor<1> {
     padded.select(0, ints(&cells, &device)).reshape([sequences, width]).sum_dim(1).reshape([sequences])
 }
 
-/// The score head at each sequence's last token, `[S]`.
+/// The score head at each sequence's last token that is not the model's padding token, `[S]`: where transformers' and TRL's
+/// `*ForSequenceClassification` read it, also when the end token doubles as padding and the score stands before it.
 pub fn end_scores(model: &Model, batch: &Batch) -> Tensor<1> {
-    model.scores(hidden(model, batch).select(0, ints(&batch.ends, &model.device())))
+    let ends = batch.ends_before(model.config.pad);
+    model.scores(hidden(model, batch).select(0, ints(&ends, &model.device())))
 }
 
 /// Host integers on `device`, `[len]`.
