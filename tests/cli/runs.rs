@@ -106,13 +106,20 @@ fn a_stopped_run_goes_on_to_the_same_losses() {
 fn alpaca_from_sft_to_dpo_rewards_and_ppo() {
     let Some(shared) = shared("alpaca_from_sft_to_dpo_rewards_and_ppo") else { return };
     let here = folder();
-    let sft = format!("sft --model STORIES --data DATA/alpaca-eval-sft.jsonl --max-steps 12 --out sft {SMALL}");
-    run(here.path(), &shared, &sft).ok();
-    let first = losses(&here.path().join("sft"));
-    assert!(first[11] < first[0], "{first:?}");
-    run(here.path(), &shared, &format!("dpo --model sft --data DATA/alpaca-eval-pref.jsonl --max-steps 6 --out dpo {SMALL}")).ok();
+    // The first rows again and again: what is learnt is seen at once, whatever the order.
+    for name in ["sft", "pref"] {
+        let all = std::fs::read_to_string(shared.join(format!("data/alpaca-eval-{name}.jsonl"))).unwrap();
+        let few: String = all.lines().take(16).map(|line| format!("{line}\n")).collect();
+        std::fs::write(here.path().join(format!("{name}.jsonl")), few).unwrap();
+    }
+    let line = "sft --model STORIES --data sft.jsonl --max-steps 6 --out sft --device cpu --set max_length=192 --set learning_rate=1e-3";
+    run(here.path(), &shared, line).ok();
+    let sft = losses(&here.path().join("sft"));
+    assert!(sft[5] < sft[0] - 0.5, "{sft:?}");
+    let line = "dpo --model sft --data pref.jsonl --max-steps 6 --out dpo --device cpu --set max_length=96 --set learning_rate=5e-4";
+    run(here.path(), &shared, line).ok();
     let dpo = losses(&here.path().join("dpo"));
-    assert!((dpo[0] - std::f64::consts::LN_2).abs() < 1e-6 && dpo[5] < dpo[0], "{dpo:?}");
+    assert!((dpo[0] - std::f64::consts::LN_2).abs() < 1e-5 && dpo[5] < 0.4, "{dpo:?}");
     let reward = "reward --model sft --data DATA/alpaca-eval-ranked.jsonl --max-steps 3 --out rm --device cpu --set max_length=512 \
                   --set per_device_train_batch_size=2";
     run(here.path(), &shared, reward).ok();
