@@ -16,13 +16,13 @@ pub struct TrainArgs {
     /// A setting by its path or any unambiguous tail of it, such as learning_rate=1e-3; repeatable
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<Assignment>,
-    /// Model to start from: a folder in Hugging Face layout [recipe: model.path]
+    /// Model to start from: a folder in Hugging Face layout (recipe: model.path)
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
-    /// Training rows: .jsonl, .jsonl.gz or .json [recipe: data.train]
+    /// Training rows: .jsonl, .jsonl.gz or .json (recipe: data.train)
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
-    /// Held-out rows [recipe: data.eval]
+    /// Held-out rows (recipe: data.eval)
     #[arg(long, value_name = "FILE")]
     pub eval_data: Option<PathBuf>,
     /// Run folder [default: runs/DATE-TIME-STAGE-MODEL-sSEED]
@@ -31,13 +31,13 @@ pub struct TrainArgs {
     /// Where tensors live
     #[arg(long, value_enum, default_value_t, value_name = "DEVICE")]
     pub device: DeviceFlag,
-    /// Seed of every random draw [recipe: seed]
+    /// Seed of every random draw (recipe: seed)
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Optimiser steps; for PPO, iterations [recipe: training.max_steps]
+    /// Optimiser steps; for PPO, iterations (recipe: training.max_steps)
     #[arg(long, value_name = "N")]
     pub max_steps: Option<u64>,
-    /// Count and list bad rows instead of stopping at the first [recipe: data.skip_bad_rows]
+    /// Count and list bad rows instead of stopping at the first (recipe: data.skip_bad_rows)
     #[arg(long)]
     pub skip_bad_rows: bool,
     /// Go on with an interrupted run from its last checkpoint; takes the recipe from the run folder
@@ -109,7 +109,7 @@ pub struct PpoArgs {
     /// Reference model [default: the starting model; recipe: model.reference]
     #[arg(long, value_name = "DIR")]
     pub reference: Option<PathBuf>,
-    /// Reward model: *ForSequenceClassification with one label [recipe: model.reward_model]
+    /// Reward model: *ForSequenceClassification with one label (recipe: model.reward_model)
     #[arg(long, value_name = "DIR")]
     pub reward_model: Option<PathBuf>,
 }

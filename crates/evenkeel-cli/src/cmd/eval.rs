@@ -19,7 +19,6 @@ use crate::{dataset, device, output, sampling, table};
 
 /// Measures and prints.
 pub fn run(args: &EvalArgs) -> Result<()> {
-    let open = |path: &Path, head: Head, flag: &str| open(path, head, flag);
     let folder = ModelFolder::open(&args.model)?;
     let config = folder.config()?;
     let reference = args.reference.as_deref().map(|path| open(path, Head::Lm, "--reference")).transpose()?;

@@ -121,11 +121,12 @@ fn summary(recipe: &Recipe, folder: &RunFolder, seen: &Seen, seconds: f64) -> St
     let mut text = table::table(&[recipe.stage.name(), "first step", "last step"], &rows);
     let ended = seen.reason.as_ref().map_or_else(String::new, |reason| format!(", {reason}"));
     let peak = memory::peak().map_or_else(String::new, |bytes| format!(", peak memory {}", memory::text(bytes)));
+    // The first step of a session is left out of the rate, so that one step alone has none.
+    let rate = if seen.tokens_per_second > 0.0 { format!(", {:.0} tokens/s", seen.tokens_per_second) } else { String::new() };
     text += &format!(
-        "\n{} steps in {}, {:.0} tokens/s{peak}{ended}\nmodel: {}\n",
+        "\n{} steps in {}{rate}{peak}{ended}\nmodel: {}\n",
         seen.step,
         clock::duration(seconds),
-        seen.tokens_per_second,
         folder.path().join("model").display()
     );
     if seen.reason.is_some() {
