@@ -10,8 +10,7 @@ use super::{Outcome, evenkeel, events, folder, shared, words};
 fn with_shared(shared: &Path, line: &str) -> Vec<String> {
     let model = shared.join("models/stories260K").display().to_string();
     let data = shared.join("data").display().to_string();
-    let golden = shared.join("golden").display().to_string();
-    words(line).iter().map(|w| w.replace("STORIES", &model).replace("DATA", &data).replace("GOLDEN", &golden)).collect()
+    words(line).iter().map(|w| w.replace("STORIES", &model).replace("DATA", &data)).collect()
 }
 
 #[track_caller]
@@ -52,9 +51,12 @@ fn sft_then_score_then_eval_then_generate() {
     run(here, &shared, &line).refused(&["--out a: already exists and is not empty", "--resume"]);
 
     // A run folder stands for its model.
-    let scored = run(here, &shared, "score --model a --data DATA/alpaca-eval-pref.jsonl --device cpu --max-length 96").ok();
+    let all = std::fs::read_to_string(shared.join("golden/trl/trajectory.pref.jsonl")).unwrap();
+    let few: String = all.lines().take(30).map(|line| format!("{line}\n")).collect();
+    std::fs::write(here.join("pairs.jsonl"), few).unwrap();
+    let scored = run(here, &shared, "score --model a --data pairs.jsonl --device cpu").ok();
     let rows = json_lines(&scored.stdout);
-    assert_eq!(rows.len(), 469);
+    assert_eq!(rows.len(), 30);
     let first = &rows[0]["chosen"];
     let sum: f64 = first["token_logprobs"].as_array().unwrap().iter().map(|p| p.as_f64().unwrap()).sum();
     assert!((sum - first["logprob"].as_f64().unwrap()).abs() < 1e-3);
@@ -64,7 +66,7 @@ fn sft_then_score_then_eval_then_generate() {
     let eval: Value = serde_json::from_str(&eval.stdout).unwrap();
     let (loss, perplexity) = (eval["loss"].as_f64().unwrap(), eval["perplexity"].as_f64().unwrap());
     assert!((loss.exp() - perplexity).abs() < 1e-6 * perplexity && loss < 5.0, "{eval}");
-    let line = "eval --model a/model --reference STORIES --data GOLDEN/trl/trajectory.pref.jsonl --device cpu --max-length 64 --json";
+    let line = "eval --model a/model --reference STORIES --data pairs.jsonl --device cpu --json";
     let eval: Value = serde_json::from_str(&run(here, &shared, line).ok().stdout).unwrap();
     assert!((0.0..=1.0).contains(&eval["rewards/accuracies"].as_f64().unwrap()), "{eval}");
 }
