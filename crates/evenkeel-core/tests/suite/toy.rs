@@ -117,17 +117,16 @@ fn dpo_with_plenty_of_pairs_approaches_the_closed_form() {
     let all = responses();
     let weights: Vec<f64> = log_probabilities(&reference, &all).iter().map(|l| l.exp()).collect();
     let mut generator = rng::stream(3, "toy", 0);
-    let mut draw = || {
+    // DPO's optimum does not depend on how pairs are drawn, as long as every response is: one from the reference, one uniformly.
+    let mut pairs = Vec::new();
+    while pairs.len() < 24_576 {
         let mut left = rng::uniform(&mut generator);
-        let index = weights.iter().position(|w| {
+        let drawn = weights.iter().position(|w| {
             left -= w;
             left < 0.0
         });
-        (index.unwrap_or(weights.len() - 1), rng::uniform(&mut generator))
-    };
-    let mut pairs = Vec::new();
-    while pairs.len() < 24_576 {
-        let ((a, _), (b, coin)) = (draw(), draw());
+        let (a, b) = (drawn.unwrap_or(weights.len() - 1), (rng::uniform(&mut generator) * all.len() as f64) as usize);
+        let coin = rng::uniform(&mut generator);
         if a == b {
             continue;
         }

@@ -1,11 +1,9 @@
-//! The choice of a device, and the benchmark's table.
-
-use std::time::Instant;
+//! The choice of a device.
 
 use burn::tensor::Tensor;
-use evenkeel_kernels::{DeviceChoice, bench, select};
+use evenkeel_kernels::{DeviceChoice, select};
 
-use crate::common::{cpu, gpu};
+use crate::common::gpu;
 
 #[test]
 fn the_cpu_is_always_there() {
@@ -27,17 +25,4 @@ fn auto_takes_a_real_gpu_or_the_cpu_and_never_a_software_adapter() {
 fn the_gpu_opens_once_and_is_given_again() {
     let Some(device) = gpu("the_gpu_opens_once_and_is_given_again") else { return };
     assert_eq!(Some(device), gpu("the_gpu_opens_once_and_is_given_again"));
-}
-
-/// `cargo test --release -p evenkeel-kernels -- --ignored --nocapture bench_table`
-#[test]
-#[ignore = "a measurement, not a check"]
-fn bench_table() {
-    let start = Instant::now();
-    let clock = || start.elapsed().as_secs_f64() * 1e3;
-    for (name, device) in [("CPU", Some(cpu())), ("GPU", gpu("bench_table"))] {
-        for row in device.map(|device| pollster::block_on(bench::rows(&device, clock))).into_iter().flatten() {
-            println!("{name} {:<14} {:<28} ours {:9.2} ms  stock {:9.2} ms", row.kernel, row.shape, row.ours_ms, row.stock_ms);
-        }
-    }
 }
