@@ -120,11 +120,12 @@ fn tick(value: f64) -> String {
     }
 }
 
-/// Black becomes the page's text colour, the fixed size goes (the viewBox stays), the title is said to screen readers.
+/// Black becomes the page's text colour, the fixed size goes (the viewBox stays), the title is said to screen readers. An
+/// `<svg>` inside HTML needs no namespace, and without it the page holds no address at all.
 fn adapt(svg: &str, title: &str) -> String {
     let size = format!("<svg width=\"{}\" height=\"{}\" ", SIZE.0, SIZE.1);
     let opening = format!("<svg class=\"chart\" role=\"img\" aria-label=\"{}\" ", escape(title));
-    svg.replacen(&size, &opening, 1).replace("\"#000000\"", "\"currentColor\"")
+    svg.replacen(&size, &opening, 1).replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1).replace("\"#000000\"", "\"currentColor\"")
 }
 
 /// Text as it may stand in HTML, between tags or in a quoted attribute.
@@ -148,7 +149,7 @@ mod tests {
             "{svg}"
         );
         assert!(svg.trim_end().ends_with("</svg>"));
-        assert!(svg.contains("currentColor") && !svg.contains("#000000"));
+        assert!(svg.contains("currentColor") && !svg.contains("#000000") && !svg.contains("http:"));
         assert!(svg.contains(">\na\n") && svg.contains("#0072B2"), "{svg}");
     }
 
