@@ -23,3 +23,6 @@ mod ppo_golden;
 
 #[path = "suite/toy.rs"]
 mod toy;
+
+#[path = "suite/demo.rs"]
+mod demo;

@@ -1,7 +1,7 @@
 //! Demonstrations for SFT, imperfect on purpose: they teach how to speak, and leave what to say to the preferences.
 //!
-//! Sources of the mix: the constants below. A model that copies it exactly scores about +0.15 in gold, with answers of
-//! every quality in its samples, which is what a labeller needs to rank and a policy to choose from.
+//! A model that copies the mix below exactly scores about +0.2 in gold, with answers of every quality in its samples:
+//! what a labeller needs to rank and a policy to choose from.
 
 use rand::RngExt;
 

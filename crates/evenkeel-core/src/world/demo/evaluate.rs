@@ -32,7 +32,8 @@ impl Bench<'_> {
             all.push((name, answers));
         }
         for kind in [Kind::Helpful, Kind::Harmful, Kind::Unanswerable] {
-            let of_kind = questions.iter().enumerate().filter(|(_, q)| q.kind == kind).take(SHOWN_PER_KIND);
+            let first = |i: usize| questions[..i].iter().all(|earlier| earlier.text != questions[i].text);
+            let of_kind = questions.iter().enumerate().filter(|(i, q)| q.kind == kind && first(*i)).take(SHOWN_PER_KIND);
             for (i, question) in of_kind {
                 let answers = all.iter().map(|(name, a)| ((*name).clone(), a.texts[i].clone(), a.golds[i].score)).collect();
                 self.report.samples.push(SampleRow { kind, prompt: question.text.clone(), answers });
