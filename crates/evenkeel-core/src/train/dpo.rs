@@ -104,7 +104,7 @@ impl DpoTrainer {
         let policy = sequence_sums(&batch, stats.logprob.clone());
         let reference = self.reference_sums(pairs, &batch);
         let n = pairs.len();
-        let half = |t: Tensor<1>, k: usize| t.slice([k * n..(k + 1) * n]);
+        let half = |t: Tensor<1>, k: usize| t.narrow(0, k * n, n);
         let length = |k: usize| floats(&batch.predictions[k * n..(k + 1) * n].iter().map(|&l| l as f32).collect::<Vec<_>>(), &device);
         let ratios = policy.clone() - reference.clone();
         let ratios =

@@ -107,7 +107,7 @@ impl AdamW {
         for (i, (param, gradient)) in params.iter_mut().zip(gradients.sums).enumerate() {
             let Some(gradient) = gradient else { continue };
             let scale = floats(&[factor as f32], &gradient.device());
-            let config = if param.decay { self.config.clone() } else { AdamWConfig { weight_decay: 0.0, ..self.config.clone() } };
+            let config = if param.decay { self.config } else { AdamWConfig { weight_decay: 0.0, ..self.config } };
             let value = param.value.clone().inner();
             let (first, second) = (self.first[i].clone(), self.second[i].clone());
             let (value, first, second) = evenkeel_kernels::adamw(value, gradient, first, second, scale, lr, self.step, &config);

@@ -155,7 +155,7 @@ fn sums() -> Vec<(String, String)> {
 }
 
 fn next_letters() -> Vec<(String, String)> {
-    (b'a'..b'z').map(|c| (char::from(c).to_string(), char::from(c + 1).to_string())).collect()
+    (b'a'..=b'y').map(|c| (char::from(c).to_string(), char::from(c + 1).to_string())).collect()
 }
 
 /// Each short word against each long one, in both orders.

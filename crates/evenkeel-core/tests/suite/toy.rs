@@ -136,7 +136,7 @@ fn dpo_with_plenty_of_pairs_approaches_the_closed_form() {
     }
     let recipe = recipe(
         Stage::Dpo,
-        &["num_train_epochs=3", "learning_rate=3e-3", "beta=0.5", "per_device_train_batch_size=512", "precompute_ref_log_probs=true"],
+        &["num_train_epochs=3", "learning_rate=3e-3", "beta=0.5", "per_device_train_batch_size=128", "precompute_ref_log_probs=true"],
     );
     let mut trainer = block_on(DpoTrainer::new(&recipe, &reference, None, &pairs, &[])).expect("a trainer");
     let before = distance(&trainer.model, &reference);

@@ -37,6 +37,7 @@ impl<F: FnMut(&Prompt, &[u32], &str) -> f32> RewardFunction for F {
 }
 
 /// Where scores come from.
+#[expect(clippy::large_enum_variant, reason = "a trainer has one, and moves it once")]
 pub enum RewardSource {
     /// A reward model, frozen, read at the last real token of prompt + response.
     Model(Model),

@@ -10,7 +10,7 @@ use super::report::{StageReport, Trace, TracePoint};
 use crate::Result;
 use crate::data::{Preference, Prompt, Sequence};
 use crate::event::{Event, Metrics};
-use crate::model::{Completion, Model, generate};
+use crate::model::{Model, generate};
 use crate::rng;
 use crate::train::dpo::DpoTrainer;
 use crate::train::ppo::{Experience, PpoTrainer, RewardSource};
@@ -18,7 +18,7 @@ use crate::train::reward::RewardTrainer;
 use crate::train::run::Trainer;
 use crate::train::sft::SftTrainer;
 use crate::world::gold::count_thanks;
-use crate::world::{Question, World, gold, tokenizer};
+use crate::world::{World, gold, tokenizer};
 
 /// Prompts answered in one batch of generation when preferences are collected.
 const GENERATION_CHUNK: usize = 64;
@@ -65,12 +65,15 @@ impl Bench<'_> {
         let mut generator = rng::stream(self.plan.seed, "preferences", indices.start as u64);
         let seeds: Vec<u64> = repeated.iter().map(|_| generator.random()).collect();
         let completions = generate(sft, &repeated, &self.sampling, &seeds, &mut |_, _| {}).await?;
-        let rank = |(((index, question), prompt), answers): (((usize, &Question), &Vec<u32>), &[Completion])| {
+        let mut rankings = Vec::with_capacity(questions.len());
+        let answered = questions.iter().zip(&prompts).zip(completions.chunks(ANSWERS_PER_PROMPT));
+        for (index, ((question, prompt), answers)) in indices.zip(answered) {
             let texts: Vec<String> = answers.iter().map(|a| self.text.decode(&a.ids, true).trim().to_string()).collect();
             let order = self.world.rank(question, &texts, index as u64);
-            Preference { responses: order.into_iter().map(|i| sequence(prompt, &answers[i].ids)).collect(), margin: 0.0 }
-        };
-        Ok(indices.zip(questions).zip(&prompts).zip(completions.chunks(ANSWERS_PER_PROMPT)).map(rank).collect())
+            let responses = order.into_iter().map(|i| sequence(prompt, &answers[i].ids)).collect();
+            rankings.push(Preference { responses, margin: 0.0 });
+        }
+        Ok(rankings)
     }
 
     /// Rankings → reward model, started from the SFT model.
