@@ -135,16 +135,19 @@ fn samples(report: &DemoReport) -> String {
     page::table(&header, &report.samples.iter().map(row).collect::<Vec<Vec<String>>>())
 }
 
+/// A chart's title and what it shows of each point.
+type Quantity = (&'static str, fn(&Smooth) -> f64);
+
 /// Gold, proxy, KL and thanks of the two main runs by iteration.
 fn anchor(report: &DemoReport) -> Vec<String> {
     let main = &report.traces[..report.traces.len().min(2)];
-    let quantities: [(&str, fn(&Smooth) -> f64); 4] = [
+    let quantities: [Quantity; 4] = [
         ("gold score (never trained on)", |p| p.gold),
         ("reward model's score (trained on)", |p| p.reward),
         ("KL to the SFT model, nats", |p| p.kl),
         ("thanks per answer", |p| p.thanks),
     ];
-    let chart = |(title, of): (&str, fn(&Smooth) -> f64)| {
+    let chart = |(title, of): Quantity| {
         let line = |trace: &Trace| Series::new(format!("β = {}", trace.kl_coef), smoothed(trace).iter().map(|p| (p.step, of(p))));
         Chart { title, x: "iteration", ..Chart::default() }.svg(&main.iter().map(line).collect::<Vec<_>>())
     };

@@ -81,7 +81,7 @@ fn check(name: &str, estimator: KlEstimator, device: &Device) {
     let value = ppo_value_loss(predicted.clone(), tensor(&golden.flat("values")), tensor(&returns_all), CLIP);
     let (policy, value) = (policy.sum() / n, value.sum() / n);
     assert_eq!(policy.device(), autodiff);
-    let host = |t: Tensor<1>| t.inner().into_data().into_vec::<f32>().unwrap().into_iter().map(f64::from).collect::<Vec<_>>();
+    let host = |t: Tensor<1>| t.inner().into_data().try_into_vec::<f32>().unwrap().into_iter().map(f64::from).collect::<Vec<_>>();
     let one = |name: &str| vec![f64::from(golden.arrays[name][0])];
     assert_close("policy_loss", &host(policy.clone()), &one("policy_loss"));
     assert_close("value_loss", &host(value.clone()), &one("value_loss"));
