@@ -89,8 +89,9 @@ pub fn wasm_pack() -> Result<()> {
 }
 
 pub fn trunk() -> Result<()> {
-    // Without TLS: trunk would only use it to download what is installed here already.
-    cargo_install("trunk", "trunk", TRUNK, &["--no-default-features"], "it builds the page")
+    // Without TLS: trunk would only use it to download what is installed here already. Locked: its CSS parser does not compile
+    // with the newest of what it stands on.
+    cargo_install("trunk", "trunk", TRUNK, &["--no-default-features", "--locked"], "it builds the page")
 }
 
 /// Installs `package` into the cache unless its `program` answers with the version wanted.
