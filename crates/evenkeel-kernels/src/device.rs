@@ -120,8 +120,9 @@ async fn has_real_gpu() -> bool {
 
 /// Every adapter of this machine, as its driver describes it.
 async fn adapters() -> Vec<wgpu::AdapterInfo> {
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-    // OpenGL lists GPUs a second time, under names that do not tell a software renderer from a GPU.
+    // OpenGL lists GPUs a second time, under names that do not tell a software renderer from a GPU, and complains aloud where
+    // there is no desktop: it is not even started.
     let backends = wgpu::Backends::PRIMARY;
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() });
     instance.enumerate_adapters(backends).await.iter().map(wgpu::Adapter::get_info).collect()
 }
