@@ -36,6 +36,15 @@ pub fn dist() -> Result<PathBuf> {
     Ok(root()?.join("dist"))
 }
 
+/// An empty folder for what a check writes; what an earlier one left is removed.
+pub fn scratch(name: &str) -> Result<PathBuf> {
+    let folder = root()?.join("scratch").join(name);
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).with_context(|| format!("cannot clear {}", folder.display()))?;
+    }
+    Ok(folder)
+}
+
 /// The root of this repository.
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the repository")

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::{
     browser, cache,
@@ -131,9 +131,17 @@ fn documentation() -> Result<()> {
     run(command("cargo", &args)?.env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-/// The binary as a user runs it. The demo joins here on a small budget once it exists.
+/// The README's main job and the library's example, as a user runs them.
 fn command_line_end_to_end() -> Result<()> {
-    run(&mut command("cargo", &["run", "--release", "--", "--help"])?)
+    run(&mut command("cargo", &["run", "--release", "-p", "evenkeel-core", "--example", "ppo_closure"])?)?;
+    let out = cache::scratch("demo")?;
+    run(command("cargo", &["run", "--release", "--", "demo", "--out"])?.arg(&out))?;
+    let expected = ["report.html", "run.json", "events.jsonl", "samples.jsonl", "figures/demo.json", "models/ppo/model.safetensors"];
+    for name in expected {
+        let length = std::fs::metadata(out.join(name)).with_context(|| format!("the demo left no {name}"))?.len();
+        ensure!(length > 0, "the demo left an empty {name}");
+    }
+    Ok(())
 }
 
 /// A kernel on WebGPU against its CPU twin, in a dedicated worker of headless Chromium. No adapter is a failure.

@@ -31,6 +31,8 @@ pub struct Selected {
     pub backend: String,
     /// Computes on the CPU: the CPU backend, or a software adapter such as lavapipe.
     pub software: bool,
+    /// The adapter's own memory in bytes, where its driver tells. A software adapter has none: it takes the system's.
+    pub memory: Option<u64>,
     /// One line for the user, where the choice needs a word.
     pub note: Option<String>,
 }
@@ -66,7 +68,7 @@ pub async fn select(choice: DeviceChoice) -> Result<Selected, DeviceError> {
 }
 
 fn cpu(note: Option<String>) -> Selected {
-    Selected { device: Device::flex(), name: "CPU".into(), backend: "cpu".into(), software: true, note }
+    Selected { device: Device::flex(), name: "CPU".into(), backend: "cpu".into(), software: true, memory: None, note }
 }
 
 /// The adapter that burn prefers, opened at the first call.
@@ -75,7 +77,7 @@ async fn gpu() -> Result<Selected, DeviceError> {
         return Ok(selected.clone());
     }
     let selected = match Device::wgpu_options().init_with_setup_async().await {
-        Ok((device, setup)) => describe(device, &setup.adapter.get_info()),
+        Ok((device, setup)) => Selected { memory: own_memory(&setup.adapter), ..describe(device, &setup.adapter.get_info()) },
         // Another caller was quicker, or burn's lazy start was: the runtime is there and stays.
         Err(WgpuInitError::Registration { .. }) => running(),
         Err(error @ WgpuInitError::AdapterUnavailable { .. }) => {
@@ -96,6 +98,7 @@ fn describe(device: Device, info: &wgpu::AdapterInfo) -> Selected {
             other => format!("{other:?}").to_lowercase(),
         },
         software,
+        memory: None,
         note: software.then(|| format!("{} is a software adapter: it computes on the CPU", info.name)),
     }
 }
@@ -106,8 +109,33 @@ fn running() -> Selected {
         name: "GPU".into(),
         backend: "wgpu".into(),
         software: false,
+        memory: None,
         note: None,
     }
+}
+
+/// Bytes of the adapter's device-local heaps. wgpu does not tell; under it Vulkan does, so that a model that cannot fit is
+/// refused before anything is allocated.
+#[cfg(any(target_os = "linux", target_os = "windows"))]
+fn own_memory(adapter: &wgpu::Adapter) -> Option<u64> {
+    const DEVICE_LOCAL: u32 = 1;
+    if adapter.get_info().device_type == wgpu::DeviceType::Cpu {
+        return None;
+    }
+    // SAFETY: nothing is created, changed or kept: two handles that outlive this call are asked for a table.
+    #[expect(unsafe_code, reason = "wgpu's native handles are only to be had through it; the one place in the project")]
+    let properties = unsafe {
+        let vulkan = adapter.as_hal::<wgpu::hal::api::Vulkan>()?;
+        vulkan.shared_instance().raw_instance().get_physical_device_memory_properties(vulkan.raw_physical_device())
+    };
+    let heaps = properties.memory_heaps_as_slice().iter();
+    Some(heaps.filter(|heap| heap.flags.as_raw() & DEVICE_LOCAL != 0).map(|heap| heap.size).sum()).filter(|bytes| *bytes > 0)
+}
+
+/// Elsewhere nobody asks the driver.
+#[cfg(not(any(target_os = "linux", target_os = "windows")))]
+fn own_memory(_adapter: &wgpu::Adapter) -> Option<u64> {
+    None
 }
 
 /// Whether some adapter is not a CPU in disguise. A browser shows one adapter and does not say: it counts.

@@ -63,7 +63,7 @@ fn show_plan(recipe: &Recipe, sources: &Sources, rows: &Rows, selected: &Selecte
         device: device::name(selected),
     };
     // A GPU's free memory is nowhere to be asked; what computes on the CPU lives in the machine's own.
-    let available = if selected.software { memory::available() } else { None };
+    let available = if selected.software { memory::available() } else { selected.memory };
     eprint!("{}", plan.text(available));
     Ok(plan.check(available)?)
 }

@@ -84,6 +84,7 @@ impl Plan {
         recipe.seed = seed;
         recipe.training.max_steps = self.ppo_iterations;
         recipe.training.lr_scheduler_type = SchedulerType::Constant;
+        recipe.training.sample_steps = 5;
         let ppo = recipe.ppo.as_mut().expect("a PPO recipe");
         ppo.rollout_batch_size = self.ppo_rows;
         ppo.response_length = MAX_ANSWER_TOKENS;

@@ -107,6 +107,11 @@ impl Bench<'_> {
             metrics.extend([("monitor/gold".to_string(), seen.gold), ("monitor/thanks".to_string(), seen.thanks)]);
             trace.points.push(seen);
             self.step(&mut stage, step, metrics);
+            if recipe.training.sample_steps > 0 && step.is_multiple_of(recipe.training.sample_steps) {
+                for (prompt, completion, score) in trainer.samples() {
+                    self.host.event(name, Event::Sample { step, prompt, completion, score });
+                }
+            }
         }
         trainer.finish().await?;
         self.report.traces.push(trace);
