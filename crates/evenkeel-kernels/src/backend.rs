@@ -58,6 +58,9 @@ pub trait RawKernels: Backend {
         weights: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
+    /// → out [M,N] = a b (+ extra: a bias [N] or a matrix [M,N]); a [M,K] or, where `form` says so, [K,M]; b [K,N] or [N,K]
+    fn matmul(a: FloatTensor<Self>, b: FloatTensor<Self>, extra: Option<FloatTensor<Self>>, form: Form) -> FloatTensor<Self>;
+
     /// → y [N,D], r [N]
     fn rms_norm_forward(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> (FloatTensor<Self>, FloatTensor<Self>);
 
@@ -82,6 +85,19 @@ pub trait RawKernels: Backend {
     fn rope_rotate(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>, direction: f32) -> FloatTensor<Self>;
 }
 
+/// Which operands of a product are stored transposed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Form {
+    pub a_transposed: bool,
+    pub b_transposed: bool,
+}
+
+impl Form {
+    pub const NN: Self = Self { a_transposed: false, b_transposed: false };
+    pub const NT: Self = Self { a_transposed: false, b_transposed: true };
+    pub const TN: Self = Self { a_transposed: true, b_transposed: false };
+}
+
 /// The differentiable operations, one per public function.
 #[backend_extension(Cube, Flex, Autodiff)]
 pub trait Kernels: Backend {
@@ -100,6 +116,12 @@ pub trait Kernels: Backend {
 
     /// See [`crate::cross_entropy`]; → stats [3,N].
     fn cross_entropy(logits: FloatTensor<Self>, targets: IntTensor<Self>, weights: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// See [`crate::linear`]; the weight is [O,I] where `transposed`, else [I,O].
+    fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, transposed: bool) -> FloatTensor<Self>;
+
+    /// As `linear`, plus a bias [O] or a matrix [N,O].
+    fn linear_add(x: FloatTensor<Self>, weight: FloatTensor<Self>, extra: FloatTensor<Self>, transposed: bool) -> FloatTensor<Self>;
 
     /// See [`crate::rms_norm`].
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self>;
@@ -156,6 +178,19 @@ macro_rules! forward_only {
                 crate::loss::weighted_nll::<Self>(logits, targets, weights)
             }
 
+            fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, transposed: bool) -> FloatTensor<Self> {
+                crate::linear::forward::<Self>(x, weight, None, transposed)
+            }
+
+            fn linear_add(
+                x: FloatTensor<Self>,
+                weight: FloatTensor<Self>,
+                extra: FloatTensor<Self>,
+                transposed: bool,
+            ) -> FloatTensor<Self> {
+                crate::linear::forward::<Self>(x, weight, Some(extra), transposed)
+            }
+
             fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {
                 Self::rms_norm_forward(x, weight, eps).0
             }
@@ -192,6 +227,15 @@ impl<B: RawKernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
     fn cross_entropy(logits: FloatTensor<Self>, targets: IntTensor<Self>, weights: FloatTensor<Self>) -> FloatTensor<Self> {
         crate::loss::differentiable::<B, C>(logits, targets, weights)
     }
+
+    fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, transposed: bool) -> FloatTensor<Self> {
+        crate::linear::differentiable::<B, C>(x, weight, transposed)
+    }
+
+    fn linear_add(x: FloatTensor<Self>, weight: FloatTensor<Self>, extra: FloatTensor<Self>, transposed: bool) -> FloatTensor<Self> {
+        crate::linear::differentiable_add::<B, C>(x, weight, extra, transposed)
+    }
+
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {
         crate::norm::differentiable::<B, C>(x, weight, eps)
     }

@@ -53,6 +53,20 @@ pub enum DeviceError {
 
 /// The GPU of this process once it is open.
 static GPU: OnceLock<Selected> = OnceLock::new();
+/// Lanes of its smallest subgroup; 0 where shaders cannot use subgroups.
+static SUBGROUP_LANES: OnceLock<u32> = OnceLock::new();
+
+/// Whether the open adapter runs the kernels' subgroup forms, which need 8 lanes.
+pub fn has_subgroups() -> bool {
+    // In a browser a shader must ask for subgroups by a directive that native compilers refuse; there the default forms run.
+    !cfg!(target_family = "wasm") && SUBGROUP_LANES.get().is_some_and(|&lanes| lanes >= 8)
+}
+
+/// Whether they are the faster ones: on an adapter that computes on the CPU, where each load costs as much as 25 products
+/// (`docs/performance.md`).
+pub(crate) fn prefers_subgroups() -> bool {
+    has_subgroups() && GPU.get().is_some_and(|selected| selected.software)
+}
 
 /// Opens the device of that choice; asked again it gives the same device.
 pub async fn select(choice: DeviceChoice) -> Result<Selected, DeviceError> {
@@ -77,7 +91,11 @@ async fn gpu() -> Result<Selected, DeviceError> {
         return Ok(selected.clone());
     }
     let selected = match Device::wgpu_options().init_with_setup_async().await {
-        Ok((device, setup)) => Selected { memory: own_memory(&setup.adapter), ..describe(device, &setup.adapter.get_info()) },
+        Ok((device, setup)) => {
+            let lanes = setup.adapter.features().contains(wgpu::Features::SUBGROUP).then(|| setup.adapter.get_info().subgroup_min_size);
+            SUBGROUP_LANES.get_or_init(|| lanes.unwrap_or(0));
+            Selected { memory: own_memory(&setup.adapter), ..describe(device, &setup.adapter.get_info()) }
+        }
         // Another caller was quicker, or burn's lazy start was: the runtime is there and stays.
         Err(WgpuInitError::Registration { .. }) => running(),
         Err(error @ WgpuInitError::AdapterUnavailable { .. }) => {

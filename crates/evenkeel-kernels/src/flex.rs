@@ -1,10 +1,11 @@
 //! The kernels on burn's CPU backend: tensors to slices, the twin in `reference`, slices to tensors.
 
 use burn::backend::flex::FlexTensor;
+use burn::backend::ops::FloatTensorOps;
 use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::{DType, Shape, TensorData};
 
-use crate::backend::{RawKernels, Updates};
+use crate::backend::{Form, RawKernels, Updates};
 use crate::reference::optim::Update;
 use crate::reference::{activation, attention, logprob, loss, norm, optim, rope};
 
@@ -103,6 +104,18 @@ impl RawKernels for Flex {
         let (logits, weights) = (Floats::new(logits), Floats::new(weights));
         let (stats, dlogits) = loss::cross_entropy(logits.get(), &ints(targets), weights.get(), v);
         (tensor(stats, [3, n]), tensor(dlogits, [n, v]))
+    }
+
+    /// burn's CPU backend has a tuned product (the gemm crate); `reference::matmul` is what the shaders are tested against.
+    fn matmul(a: FlexTensor, b: FlexTensor, extra: Option<FlexTensor>, form: Form) -> FlexTensor {
+        let stored = |x: FlexTensor, transposed: bool| if transposed { Self::float_swap_dims(x, 0, 1) } else { x };
+        let out = Self::float_matmul(stored(a, form.a_transposed), stored(b, form.b_transposed));
+        let n = out.shape()[1];
+        match extra {
+            None => out,
+            Some(extra) if extra.shape().num_dims() == 1 => Self::float_add(out, Self::float_reshape(extra, Shape::new([1, n]))),
+            Some(extra) => Self::float_add(out, extra),
+        }
     }
 
     fn rms_norm_forward(x: FlexTensor, weight: FlexTensor, eps: f32) -> (FlexTensor, FlexTensor) {

@@ -5,11 +5,12 @@ use burn::backend::ops::{FloatTensorOps, IntTensorOps};
 use burn::backend::wgpu::{CubeBackend, CubeTensor, into_contiguous};
 use burn::tensor::{DType, FloatDType, IntDType, Shape};
 
-use crate::backend::{RawKernels, Updates};
+use crate::backend::{Form, RawKernels, Updates};
 use crate::launch::{
     ACTIVATION_SWIGLU_BACKWARD, ACTIVATION_SWIGLU_FORWARD, ATTENTION_BACKWARD_KV, ATTENTION_BACKWARD_Q, ATTENTION_BACKWARD_ROWS,
-    ATTENTION_FORWARD, Kernel, LOGPROB_BACKWARD, LOGPROB_FORWARD, LOSS_CROSS_ENTROPY, NORM_RMS_BACKWARD_WEIGHT, NORM_RMS_BACKWARD_X,
-    NORM_RMS_FORWARD, OPTIM_ADAMW, POISONED, ROPE_ROTATE, Specialised, launch, poisoned,
+    ATTENTION_FORWARD, Kernel, LOGPROB_BACKWARD, LOGPROB_FORWARD, LOSS_CROSS_ENTROPY, MATMUL_SUBGROUP, MATMUL_TILED,
+    NORM_RMS_BACKWARD_WEIGHT, NORM_RMS_BACKWARD_X, NORM_RMS_FORWARD, OPTIM_ADAMW, POISONED, ROPE_ROTATE, Specialised, Variant, launch,
+    poisoned, variant,
 };
 use crate::reference::optim::Update;
 
@@ -19,6 +20,9 @@ const ROW_LANES: u32 = 256;
 const ITEM_LANES: u32 = 64;
 /// Columns that one workgroup of a sum over rows owns.
 const SUM_COLUMNS: usize = 16;
+/// Rows and columns that a workgroup of each product owns.
+const MATMUL_TILE: [usize; 2] = [64, 64];
+const MATMUL_SUBGROUP_TILE: [usize; 2] = [32, 64];
 /// Largest head dimension at which three tiles of 16 rows fit 16 KiB of workgroup memory; above it tiles have 8 rows.
 const WIDE_BLOCK_HEAD_DIM: usize = 64;
 
@@ -175,6 +179,28 @@ impl RawKernels for CubeBackend {
         (stats, dlogits)
     }
 
+    fn matmul(a: CubeTensor, b: CubeTensor, extra: Option<CubeTensor>, form: Form) -> CubeTensor {
+        let [a, b] = [a, b].map(floats);
+        let [[m, k], a_strides] = as_matrix(&a, form.a_transposed);
+        let [[_, n], b_strides] = as_matrix(&b, form.b_transposed);
+        let out = empty(&a, [m, n]);
+        let extra_stride = match &extra {
+            Some(extra) if extra.meta.shape().num_dims() == 2 => n,
+            _ => 0,
+        };
+        let has_extra = usize::from(extra.is_some());
+        // A binding must be there even where the shader does not read it.
+        let extra = extra.map_or_else(|| empty(&a, [1]), floats);
+        let params = [m, n, k, a_strides[0], a_strides[1], b_strides[0], b_strides[1], has_extra, extra_stride].map(|x| x as u32);
+        let (kernel, [rows, columns]) = match variant() {
+            Variant::Default => (&MATMUL_TILED, MATMUL_TILE),
+            Variant::Subgroup => (&MATMUL_SUBGROUP, MATMUL_SUBGROUP_TILE),
+        };
+        let groups = m.div_ceil(rows) * n.div_ceil(columns);
+        launch(Specialised::new(kernel, &[]), groups, &[&a, &b, &extra, &out], &params);
+        out
+    }
+
     fn rms_norm_forward(x: CubeTensor, weight: CubeTensor, eps: f32) -> (CubeTensor, CubeTensor) {
         let [x, weight] = [x, weight].map(floats);
         let [n, d] = x.meta.shape().dims();
@@ -225,6 +251,12 @@ impl RawKernels for CubeBackend {
         launch_items(&ROPE_ROTATE, &[&x, &cos, &sin, &out], b * t * h * d / 2, &rest);
         out
     }
+}
+
+/// Sizes and strides of the matrix that `x` stands for.
+fn as_matrix(x: &CubeTensor, transposed: bool) -> [[usize; 2]; 2] {
+    let [rows, columns] = x.meta.shape().dims();
+    if transposed { [[columns, rows], [1, columns]] } else { [[rows, columns], [columns, 1]] }
 }
 
 impl Updates for CubeBackend {

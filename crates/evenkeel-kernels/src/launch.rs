@@ -42,6 +42,8 @@ kernels! {
     LOGPROB_FORWARD = "logprob/forward", twin "logprob::forward";
     LOGPROB_BACKWARD = "logprob/backward", twin "logprob::backward";
     LOSS_CROSS_ENTROPY = "loss/cross_entropy", twin "loss::cross_entropy";
+    MATMUL_TILED = "matmul/tiled", twin "matmul::matmul";
+    MATMUL_SUBGROUP = "matmul/subgroup", twin "matmul::matmul";
     NORM_RMS_FORWARD = "norm/rms_forward", twin "norm::rms_forward";
     NORM_RMS_BACKWARD_X = "norm/rms_backward_x", twin "norm::rms_backward_x";
     NORM_RMS_BACKWARD_WEIGHT = "norm/rms_backward_weight", twin "norm::rms_backward_weight";
@@ -148,7 +150,31 @@ impl Mutation {
     }
 }
 
+/// Which of two forms of a kernel runs, where there are two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variant {
+    /// Within WebGPU's default limits.
+    Default,
+    /// With subgroups of at least 8 lanes.
+    Subgroup,
+}
+
+/// The form that a thread asks for (tests, benchmarks), else the one that suits the adapter.
+pub(crate) fn variant() -> Variant {
+    VARIANT.get().unwrap_or_else(|| if crate::device::prefers_subgroups() { Variant::Subgroup } else { Variant::Default })
+}
+
+/// Runs `f` with one form of every kernel that has two. The caller has probed the adapter
+/// ([`crate::device::has_subgroups`]).
+pub fn with_variant<T>(variant: Variant, f: impl FnOnce() -> T) -> T {
+    VARIANT.set(Some(variant));
+    let result = f();
+    VARIANT.set(None);
+    result
+}
+
 thread_local! {
+    static VARIANT: Cell<Option<Variant>> = const { Cell::new(None) };
     static MUTATION: RefCell<Option<Mutation>> = const { RefCell::new(None) };
     static POISON: Cell<bool> = const { Cell::new(false) };
 }

@@ -13,6 +13,7 @@ mod flex;
 mod gpu;
 #[doc(hidden)]
 pub mod launch;
+mod linear;
 mod logprob;
 mod loss;
 mod norm;
@@ -25,6 +26,7 @@ pub mod stock;
 pub use activation::swiglu;
 pub use attention::attention;
 pub use device::{DeviceChoice, DeviceError, Selected, select};
+pub use linear::{Layout, linear, linear_bias, linear_residual};
 pub use logprob::{TokenStats, token_logprob};
 pub use loss::{CrossEntropy, cross_entropy};
 pub use norm::rms_norm;

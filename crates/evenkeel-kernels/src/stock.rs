@@ -40,6 +40,16 @@ pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>, weights: Tensor
     [logprob.neg() * weights, entropy.detach(), correct]
 }
 
+/// As [`crate::linear`] and its sisters; `extra` as a matrix that broadcasts.
+pub fn linear(x: Tensor<2>, weight: Tensor<2>, extra: Option<Tensor<2>>, layout: crate::Layout) -> Tensor<2> {
+    let weight_io = if layout == crate::Layout::OutIn { weight.transpose() } else { weight };
+    let y = x.matmul(weight_io);
+    match extra {
+        Some(extra) => y + extra,
+        None => y,
+    }
+}
+
 /// As [`crate::rms_norm`].
 pub fn rms_norm(x: Tensor<2>, weight: Tensor<1>, eps: f32) -> Tensor<2> {
     let r = x.clone().powi_scalar(2).mean_dim(1).add_scalar(eps).sqrt();

@@ -1,7 +1,7 @@
 //! The inputs of the smaller kernels of a transformer block and of its optimiser; as `cases.rs`.
 
 use burn::tensor::{Device, Tensor};
-use evenkeel_kernels::{AdamW, adamw, rms_norm, rope, stock, swiglu};
+use evenkeel_kernels::{AdamW, Layout, adamw, linear, linear_bias, linear_residual, rms_norm, rope, stock, swiglu};
 
 use crate::cases::Maths;
 use crate::common::{Numbers, Output, floats, read, with_outliers};
@@ -14,6 +14,10 @@ pub struct BlockCase {
 }
 
 pub const BLOCKS: &[BlockCase] = &[
+    BlockCase { name: "linear, smallest", sizes: [1, 1, 1], run: run_linear },
+    BlockCase { name: "linear, odd", sizes: [67, 37, 71], run: run_linear },
+    BlockCase { name: "linear, one row", sizes: [1, 65, 130], run: run_linear },
+    BlockCase { name: "linear, whole tiles", sizes: [64, 16, 128], run: run_linear },
     BlockCase { name: "rms_norm, smallest", sizes: [1, 1, 0], run: run_rms_norm },
     BlockCase { name: "rms_norm, odd", sizes: [29, 33, 0], run: run_rms_norm },
     BlockCase { name: "rms_norm, wide", sizes: [5, 517, 0], run: run_rms_norm },
@@ -24,6 +28,36 @@ pub const BLOCKS: &[BlockCase] = &[
     BlockCase { name: "adamw", sizes: [517, 1, 0], run: run_adamw },
     BlockCase { name: "adamw, third step", sizes: [1757, 3, 0], run: run_adamw },
 ];
+
+/// Both layouts, a bias and a residual, one after another.  x [N,I] → [N,O] → [N,I] → [N,I] → [N,I]
+fn run_linear([n, i, o]: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
+    let device = device.clone().autodiff();
+    let mut numbers = Numbers::new(17);
+    let mut next = |rows: usize, columns: usize, scale: f32| floats::<2>(&numbers.many(rows * columns, scale), [rows, columns], &device);
+    let x = next(n, i, 1.0).require_grad();
+    let (up, down) = (next(o, i, 0.3).require_grad(), next(o, i, 0.3).require_grad());
+    let mixer = next(i, i, 0.3).require_grad();
+    let bias = next(1, i, 1.0).require_grad();
+    let dy = next(n, i, 1.0);
+    let y = match maths {
+        Maths::Ours => {
+            let inner = linear(x.clone(), up.clone(), Layout::OutIn);
+            let out = linear_bias(inner, down.clone(), bias.clone().reshape([i]), Layout::InOut);
+            linear_residual(out, mixer.clone(), x.clone(), Layout::OutIn)
+        }
+        Maths::Stock => {
+            let inner = stock::linear(x.clone(), up.clone(), None, Layout::OutIn);
+            let out = stock::linear(inner, down.clone(), Some(bias.clone()), Layout::InOut);
+            stock::linear(out, mixer.clone(), Some(x.clone()), Layout::OutIn)
+        }
+    };
+    let grads = (y.clone() * dy).sum().backward();
+    let inputs = [("dx", &x), ("dup", &up), ("ddown", &down), ("dmixer", &mixer), ("dbias", &bias)];
+    let mut outputs: Vec<_> =
+        inputs.into_iter().map(|(name, x)| Output { name, values: read(x.grad(&grads).expect("a gradient")) }).collect();
+    outputs.push(Output { name: "y", values: read(y) });
+    outputs
+}
 
 /// Large enough that forgetting it shows.
 const EPS: f32 = 1e-2;

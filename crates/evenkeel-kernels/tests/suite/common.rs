@@ -20,6 +20,16 @@ pub fn gpu(test: &str) -> Option<Device> {
     }
 }
 
+/// Whether the open GPU runs the subgroup forms, or a named skip. The machines of CI (lavapipe) do.
+pub fn subgroups(test: &str) -> bool {
+    let there = evenkeel_kernels::device::has_subgroups();
+    assert!(there || std::env::var("EVENKEEL_GPU").as_deref() != Ok("yes"), "{test}: EVENKEEL_GPU=yes, but no subgroups of 8 lanes");
+    if !there {
+        println!("skipped the subgroup half of {test}: no subgroups of 8 lanes");
+    }
+    there
+}
+
 pub fn cpu() -> Device {
     Device::flex()
 }

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use evenkeel_kernels::launch::KERNELS;
 
-use crate::mutations::{ATTENTION_DEFECTS, BLOCK_DEFECTS, CROSS_ENTROPY_DEFECTS, Defect, LOGPROB_DEFECTS};
+use crate::mutations::{
+    ATTENTION_DEFECTS, BLOCK_DEFECTS, CROSS_ENTROPY_DEFECTS, Defect, LOGPROB_DEFECTS, MATMUL_DEFECTS, MATMUL_SUBGROUP_DEFECTS,
+};
 
 fn shaders() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shaders")
@@ -41,7 +43,7 @@ fn every_shader_has_a_twin() {
 
 #[test]
 fn every_shader_has_a_defect_that_must_be_noticed() {
-    let families = [ATTENTION_DEFECTS, LOGPROB_DEFECTS, CROSS_ENTROPY_DEFECTS, BLOCK_DEFECTS];
+    let families = [ATTENTION_DEFECTS, LOGPROB_DEFECTS, CROSS_ENTROPY_DEFECTS, BLOCK_DEFECTS, MATMUL_DEFECTS, MATMUL_SUBGROUP_DEFECTS];
     let defects: BTreeSet<_> = families.iter().flat_map(|family| family.iter()).map(Defect::kernel).collect();
     for kernel in KERNELS {
         assert!(defects.contains(kernel.name), "{}: no entry in tests/suite/mutations.rs", kernel.name);

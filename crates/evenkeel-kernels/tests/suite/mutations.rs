@@ -3,12 +3,12 @@
 //! A defect keeps every binding in use: an unused one is not in the pipeline's layout, and the launch itself fails.
 
 use burn::tensor::Device;
-use evenkeel_kernels::launch::{Mutation, with_mutation};
+use evenkeel_kernels::launch::{Mutation, Variant, with_mutation, with_variant};
 
 use crate::block_cases::BLOCKS;
 use crate::cases::{ATTENTION, LOGITS, Maths};
-use crate::common::{Output, Run, Tolerance, compare, cpu, gpu};
-use crate::twins::{ATTENTION_OUTLIER_TOLERANCE, BLOCK_TOLERANCE, LOGITS_TOLERANCE};
+use crate::common::{Output, Run, Tolerance, compare, cpu, gpu, subgroups};
+use crate::twins::{ATTENTION_OUTLIER_TOLERANCE, BLOCK_TOLERANCE, LOGITS_TOLERANCE, MATMUL_TOLERANCE};
 
 pub struct Defect {
     what: &'static str,
@@ -55,6 +55,27 @@ pub const CROSS_ENTROPY_DEFECTS: &[Defect] = &[
     defect("last 5 columns skipped", "loss/cross_entropy", "if e > 0.0 {", "if j + 5u < v {"),
     defect("weight forgotten", "loss/cross_entropy", "= weight * (p -", "= (p -"),
     defect("last of equals wins", "loss/cross_entropy", "other_index < index_lanes[lane]", "other_index > index_lanes[lane]"),
+];
+
+pub const MATMUL_DEFECTS: &[Defect] = &[
+    defect("last step of k skipped", "matmul/tiled", "a_k < k { value", "a_k + 1u < k { value"),
+    defect("last column skipped", "matmul/tiled", "column >= params[1] {", "column + 1u >= params[1] {"),
+    defect("extra forgotten", "matmul/tiled", "total += extra[", "total += 0.0 * extra["),
+    defect("bias of another row", "matmul/tiled", "row * params[8] + column", "row * params[1] + column"),
+    defect(
+        "next tile not waited for",
+        "matmul/tiled",
+        "let of_b = place(lane + i * SIDE * SIDE, params[5] == 1u)",
+        "let of_b = place(lane, params[5] == 1u)",
+    ),
+];
+
+pub const MATMUL_SUBGROUP_DEFECTS: &[Defect] = &[
+    defect("last step of k skipped", "matmul/subgroup", "step < k;", "step < k - 1u;"),
+    defect("last row skipped", "matmul/subgroup", "row >= params[0] {", "row + 1u >= params[0] {"),
+    defect("extra forgotten", "matmul/subgroup", "total += extra[", "total += 0.0 * extra["),
+    defect("bias of another row", "matmul/subgroup", "row * params[8] + column", "row * params[1] + column"),
+    defect("row of another lane", "matmul/subgroup", "subgroupBroadcast(a1, 5u)", "subgroupBroadcast(a1, 4u)"),
 ];
 
 pub const BLOCK_DEFECTS: &[Defect] = &[
@@ -124,8 +145,20 @@ fn cross_entropy_defects_fail() {
 }
 
 #[test]
+fn matmul_defects_fail() {
+    let cases: Vec<_> = BLOCKS.iter().filter(|case| case.name == "linear, odd").collect();
+    let runs: Vec<_> = cases.iter().map(|case| |device: &Device| (case.run)(case.sizes, Maths::Ours, device)).collect();
+    let runs: Vec<_> = runs.iter().map(|run| run as Run).collect();
+    with_variant(Variant::Default, || all_are_noticed("matmul_defects_fail", MATMUL_DEFECTS, MATMUL_TOLERANCE, &runs));
+    if gpu("matmul_defects_fail").is_some() && subgroups("matmul_defects_fail") {
+        with_variant(Variant::Subgroup, || all_are_noticed("matmul_defects_fail", MATMUL_SUBGROUP_DEFECTS, MATMUL_TOLERANCE, &runs));
+    }
+}
+
+#[test]
 fn block_defects_fail() {
-    let runs = BLOCKS.iter().map(|case| |device: &Device| (case.run)(case.sizes, Maths::Ours, device));
+    let cases = BLOCKS.iter().filter(|case| !case.name.starts_with("linear"));
+    let runs = cases.map(|case| |device: &Device| (case.run)(case.sizes, Maths::Ours, device));
     let runs = runs.collect::<Vec<_>>();
     let runs: Vec<_> = runs.iter().map(|run| run as Run).collect();
     all_are_noticed("block_defects_fail", BLOCK_DEFECTS, BLOCK_TOLERANCE, &runs);

@@ -1,11 +1,13 @@
 //! WGSL against its CPU twin, forward and backward, on the same inputs.
 
 use burn::tensor::Device;
-use evenkeel_kernels::launch::with_poison;
+use evenkeel_kernels::launch::{Variant, with_poison, with_variant};
+use evenkeel_kernels::reference::matmul::matmul;
+use evenkeel_kernels::{Layout, linear_bias};
 
 use crate::block_cases::BLOCKS;
 use crate::cases::{ATTENTION, LOGITS, Maths};
-use crate::common::{Run, Tolerance, compare, cpu, gpu};
+use crate::common::{Numbers, Output, Run, Tolerance, compare, cpu, floats, gpu, read, subgroups};
 
 /// Sums of up to 128 f32 products against f64 sums.
 const ATTENTION_TOLERANCE: Tolerance = Tolerance { abs: 5e-6, rel: 1e-5 };
@@ -47,9 +49,36 @@ fn cross_entropy_equals_its_twin() {
     }
 }
 
+/// Sums of up to 130 products three times over, in f32 in another order than the CPU's.
+pub const MATMUL_TOLERANCE: Tolerance = Tolerance { abs: 1e-4, rel: 1e-5 };
+
+#[test]
+fn linear_equals_its_twin_in_both_forms() {
+    for case in BLOCKS.iter().filter(|case| case.name.starts_with("linear")) {
+        let run = |device: &Device| (case.run)(case.sizes, Maths::Ours, device);
+        with_variant(Variant::Default, || check("linear", case.name, MATMUL_TOLERANCE, &run));
+        if gpu("linear").is_some() && subgroups("linear") {
+            with_variant(Variant::Subgroup, || check("linear, subgroups", case.name, MATMUL_TOLERANCE, &run));
+        }
+    }
+}
+
+/// The CPU backend's product is the gemm crate's; the plain loops are its judge too.
+#[test]
+fn the_plain_loops_and_the_cpu_backend_agree() {
+    let [m, k, n] = [5, 37, 11];
+    let mut numbers = Numbers::new(21);
+    let (a, b, bias) = (numbers.many(m * k, 1.0), numbers.many(n * k, 1.0), numbers.many(n, 1.0));
+    let want = matmul(&a, [k, 1], &b, [1, k], &bias, [m, k, n]);
+    let (x, weight) = (floats::<2>(&a, [m, k], &cpu()), floats::<2>(&b, [n, k], &cpu()));
+    let got = linear_bias(x, weight, floats(&bias, [n], &cpu()), Layout::OutIn);
+    let output = |values| [Output { name: "out", values }];
+    compare(&output(read(got)), &output(want), MATMUL_TOLERANCE).unwrap();
+}
+
 #[test]
 fn block_kernels_equal_their_twins() {
-    for case in BLOCKS {
+    for case in BLOCKS.iter().filter(|case| !case.name.starts_with("linear")) {
         check("block kernels", case.name, BLOCK_TOLERANCE, &|device| (case.run)(case.sizes, Maths::Ours, device));
     }
 }
