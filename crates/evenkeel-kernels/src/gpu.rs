@@ -7,10 +7,10 @@ use burn::tensor::{DType, FloatDType, IntDType, Shape};
 
 use crate::backend::{Form, RawKernels, Updates};
 use crate::launch::{
-    ACTIVATION_SWIGLU_BACKWARD, ACTIVATION_SWIGLU_FORWARD, ATTENTION_BACKWARD_KV, ATTENTION_BACKWARD_Q, ATTENTION_BACKWARD_ROWS,
-    ATTENTION_FORWARD, Kernel, LOGPROB_BACKWARD, LOGPROB_FORWARD, LOSS_CROSS_ENTROPY, MATMUL_SUBGROUP, MATMUL_TILED,
-    NORM_RMS_BACKWARD_WEIGHT, NORM_RMS_BACKWARD_X, NORM_RMS_FORWARD, OPTIM_ADAMW, POISONED, ROPE_ROTATE, Specialised, Variant, launch,
-    poisoned, variant,
+    ACTIVATION_SWIGLU_BACKWARD, ACTIVATION_SWIGLU_FORWARD, ATTENTION_BACKWARD_KV, ATTENTION_BACKWARD_KV_SUBGROUP, ATTENTION_BACKWARD_Q,
+    ATTENTION_BACKWARD_Q_SUBGROUP, ATTENTION_BACKWARD_ROWS, ATTENTION_FORWARD, ATTENTION_FORWARD_SUBGROUP, Kernel, LOGPROB_BACKWARD,
+    LOGPROB_FORWARD, LOSS_CROSS_ENTROPY, MATMUL_SUBGROUP, MATMUL_TILED, NORM_RMS_BACKWARD_WEIGHT, NORM_RMS_BACKWARD_X, NORM_RMS_FORWARD,
+    OPTIM_ADAMW, POISONED, ROPE_ROTATE, Specialised, Variant, launch, poisoned, variant,
 };
 use crate::reference::optim::Update;
 
@@ -20,6 +20,11 @@ const ROW_LANES: u32 = 256;
 const ITEM_LANES: u32 = 64;
 /// Columns that one workgroup of a sum over rows owns.
 const SUM_COLUMNS: usize = 16;
+/// Largest head dimension of attention's subgroup forms: the rows of a lane are variables, and a driver's compiler takes
+/// minutes over more of them.
+const SUBGROUP_HEAD_DIM: usize = 32;
+/// Queries or keys that a workgroup of attention's subgroup forms owns.
+const SUBGROUP_BLOCK: usize = 32;
 /// Rows and columns that a workgroup of each product owns.
 const MATMUL_TILE: [usize; 2] = [64, 64];
 const MATMUL_SUBGROUP_TILE: [usize; 2] = [32, 64];
@@ -58,6 +63,7 @@ struct Plan {
     k: usize,
     d: usize,
     block: usize,
+    variant: Variant,
     scale: f32,
 }
 
@@ -65,12 +71,22 @@ impl Plan {
     fn new(q: &CubeTensor, k: &CubeTensor, scale: f32) -> Self {
         let [b, t, h, d] = q.meta.shape().dims();
         let [_, s, k, _] = k.meta.shape().dims();
-        let block = if d <= WIDE_BLOCK_HEAD_DIM { 16 } else { 8 };
-        Self { b, t, s, h, k, d, block, scale }
+        let variant = if d <= SUBGROUP_HEAD_DIM { variant() } else { Variant::Default };
+        let block = match variant {
+            Variant::Subgroup => SUBGROUP_BLOCK,
+            Variant::Default if d <= WIDE_BLOCK_HEAD_DIM => 16,
+            Variant::Default => 8,
+        };
+        Self { b, t, s, h, k, d, block, variant, scale }
     }
 
-    fn consts(&self) -> [(&'static str, u32); 2] {
-        [("BLOCK", self.block as u32), ("HEAD_DIM", self.d as u32)]
+    /// The form of a kernel that this plan is made for.
+    fn kernel(&self, default: &Kernel, subgroup: &Kernel) -> Specialised {
+        let head_dim = ("HEAD_DIM", self.d as u32);
+        match self.variant {
+            Variant::Default => Specialised::new(default, &[("BLOCK", self.block as u32), head_dim]),
+            Variant::Subgroup => Specialised::new(subgroup, &[head_dim]),
+        }
     }
 
     /// (workgroups, parameters) for one workgroup per `block` of `length` rows of each of `heads` heads.
@@ -98,7 +114,7 @@ impl RawKernels for CubeBackend {
         let out = empty(&q, [plan.b, plan.t, plan.h, plan.d]);
         let lse = empty(&q, [plan.b, plan.t, plan.h]);
         let (groups, params) = plan.tiles(plan.t, plan.h);
-        let kernel = Specialised::new(&ATTENTION_FORWARD, &plan.consts());
+        let kernel = plan.kernel(&ATTENTION_FORWARD, &ATTENTION_FORWARD_SUBGROUP);
         launch(kernel, groups, &[&q, &k, &v, &first, &last, &out, &lse], &params);
         (out, lse)
     }
@@ -131,13 +147,13 @@ impl RawKernels for CubeBackend {
 
         let dq = empty(&q, [b, t, h, d]);
         let (groups, params) = plan.tiles(t, h);
-        let kernel = Specialised::new(&ATTENTION_BACKWARD_Q, &plan.consts());
+        let kernel = plan.kernel(&ATTENTION_BACKWARD_Q, &ATTENTION_BACKWARD_Q_SUBGROUP);
         launch(kernel, groups, &[&q, &k, &v, &dout, &rows, &dq], &params);
 
         let dk = empty(&q, [b, s, kv, d]);
         let dv = empty(&q, [b, s, kv, d]);
         let (groups, params) = plan.tiles(s, kv);
-        let kernel = Specialised::new(&ATTENTION_BACKWARD_KV, &plan.consts());
+        let kernel = plan.kernel(&ATTENTION_BACKWARD_KV, &ATTENTION_BACKWARD_KV_SUBGROUP);
         launch(kernel, groups, &[&q, &k, &v, &dout, &rows, &dk, &dv], &params);
         (dq, dk, dv)
     }

@@ -36,6 +36,9 @@ macro_rules! kernels {
 
 kernels! {
     ATTENTION_FORWARD = "attention/forward", twin "attention::forward";
+    ATTENTION_FORWARD_SUBGROUP = "attention/forward_subgroup", twin "attention::forward";
+    ATTENTION_BACKWARD_Q_SUBGROUP = "attention/backward_q_subgroup", twin "attention::backward";
+    ATTENTION_BACKWARD_KV_SUBGROUP = "attention/backward_kv_subgroup", twin "attention::backward";
     ATTENTION_BACKWARD_ROWS = "attention/backward_rows", twin "attention::backward";
     ATTENTION_BACKWARD_Q = "attention/backward_q", twin "attention::backward";
     ATTENTION_BACKWARD_KV = "attention/backward_kv", twin "attention::backward";
@@ -119,7 +122,8 @@ pub(crate) fn launch(kernel: Specialised, groups: usize, tensors: &[&CubeTensor]
     let arguments = KernelArguments::new().with_buffers(bindings).with_info(MetadataBindingInfo::custom(pack(params)));
     // The workgroup size is in the shader; this one only has to be a valid description.
     let described = CubeDim::new_1d(1);
-    client.launch(Box::new(SourceKernel::new(kernel, described)), CubeCount::Static(x, y, 1), arguments);
+    let name = kernel.name;
+    crate::profile::named(name, || client.launch(Box::new(SourceKernel::new(kernel, described)), CubeCount::Static(x, y, 1), arguments));
 }
 
 /// A grid of at least `groups` workgroups within the limit of one dimension; shaders skip the surplus.

@@ -18,6 +18,7 @@ mod logprob;
 mod loss;
 mod norm;
 mod optim;
+pub mod profile;
 pub mod reference;
 mod rope;
 mod shapes;

@@ -3,12 +3,13 @@
 //! Shape letters: B batch, T time, N = B·T, D model, H heads, K key/value heads, E head size.
 
 use burn::tensor::{Int, Tensor, activation};
+use evenkeel_kernels::Layout::{InOut, OutIn};
 use evenkeel_kernels::{attention, rms_norm, swiglu};
 
 use super::cache::KvCache;
 use super::config::{Arch, ModelConfig};
 use super::input::Input;
-use super::layers::{conv1d, head_norm, layer_norm, linear};
+use super::layers::{head_norm, layer_norm, project, project_onto};
 use super::params::Params;
 use super::rope::{RopeRows, RopeTable, rotate};
 
@@ -65,28 +66,29 @@ impl Pass<'_> {
     fn rotary_block(&self, layer: usize, x_nd: Tensor<2>, cache: Option<&mut KvCache>) -> Tensor<2> {
         let at = format!("model.layers.{layer}");
         let normed_nd = self.rms_norm(&format!("{at}.input_layernorm"), x_nd.clone());
-        let x_nd = x_nd + self.rotary_attention(layer, &format!("{at}.self_attn"), normed_nd, cache);
+        let mixed = self.rotary_attention(layer, &format!("{at}.self_attn"), normed_nd, cache);
+        let x_nd = project_onto(self.params, &format!("{at}.self_attn.o_proj"), OutIn, mixed, x_nd);
         let normed_nd = self.rms_norm(&format!("{at}.post_attention_layernorm"), x_nd.clone());
-        let gate = linear(self.params, &format!("{at}.mlp.gate_proj"), normed_nd.clone());
-        let up = linear(self.params, &format!("{at}.mlp.up_proj"), normed_nd);
-        x_nd + linear(self.params, &format!("{at}.mlp.down_proj"), swiglu(gate, up))
+        let gate = project(self.params, &format!("{at}.mlp.gate_proj"), OutIn, normed_nd.clone());
+        let up = project(self.params, &format!("{at}.mlp.up_proj"), OutIn, normed_nd);
+        project_onto(self.params, &format!("{at}.mlp.down_proj"), OutIn, swiglu(gate, up), x_nd)
     }
 
+    /// Attention before its output projection. x [N, D] → [N, H·E].
     fn rotary_attention(&self, layer: usize, at: &str, x_nd: Tensor<2>, cache: Option<&mut KvCache>) -> Tensor<2> {
         let (b, t, e) = (self.input.batch, self.input.time, self.config.head_dim);
-        let project = |name: &str| {
-            let y = linear(self.params, &format!("{at}.{name}_proj"), x_nd.clone());
+        let heads = |name: &str| {
+            let y = project(self.params, &format!("{at}.{name}_proj"), OutIn, x_nd.clone());
             let [_, width] = y.dims();
             y.reshape([b, t, width / e, e])
         };
-        let (mut q, mut k, v) = (project("q"), project("k"), project("v"));
+        let (mut q, mut k, v) = (heads("q"), heads("k"), heads("v"));
         if self.config.arch == Arch::Qwen3 {
             let norm = |name: &str, x| head_norm(x, self.params.vector(&format!("{at}.{name}.weight")), self.config.norm_eps);
             (q, k) = (norm("q_norm", q), norm("k_norm", k));
         }
         let rope = self.rope.as_ref().expect("rotary families have a table");
-        let mixed = self.attend(layer, rotate(q, rope), rotate(k, rope), v, cache);
-        linear(self.params, &format!("{at}.o_proj"), mixed)
+        self.attend(layer, rotate(q, rope), rotate(k, rope), v, cache)
     }
 
     /// x [N, D] → [N, D].
@@ -94,13 +96,13 @@ impl Pass<'_> {
         let at = format!("transformer.h.{layer}");
         let (d, h, e) = (self.config.hidden_size, self.config.num_heads, self.config.head_dim);
         let normed_nd = self.layer_norm(&format!("{at}.ln_1"), x_nd.clone());
-        let qkv = conv1d(self.params, &format!("{at}.attn.c_attn"), normed_nd);
+        let qkv = project(self.params, &format!("{at}.attn.c_attn"), InOut, normed_nd);
         let part = |i: usize| qkv.clone().narrow(1, i * d, d).reshape([self.input.batch, self.input.time, h, e]);
         let mixed = self.attend(layer, part(0), part(1), part(2), cache);
-        let x_nd = x_nd + conv1d(self.params, &format!("{at}.attn.c_proj"), mixed);
+        let x_nd = project_onto(self.params, &format!("{at}.attn.c_proj"), InOut, mixed, x_nd);
         let normed_nd = self.layer_norm(&format!("{at}.ln_2"), x_nd.clone());
-        let inner = activation::gelu_approximate(conv1d(self.params, &format!("{at}.mlp.c_fc"), normed_nd));
-        x_nd + conv1d(self.params, &format!("{at}.mlp.c_proj"), inner)
+        let inner = activation::gelu_approximate(project(self.params, &format!("{at}.mlp.c_fc"), InOut, normed_nd));
+        project_onto(self.params, &format!("{at}.mlp.c_proj"), InOut, inner, x_nd)
     }
 
     /// q [B, T, H, E], k, v [B, T, K, E] → [N, H·E]; with a cache the keys are all that it holds.

@@ -3,7 +3,7 @@
 //! Shape letters: B batch, T time, N = B·T, D model, I input, O output, H heads, E head size.
 
 use burn::tensor::Tensor;
-use evenkeel_kernels::rms_norm;
+use evenkeel_kernels::{Layout, linear, linear_bias, linear_residual, rms_norm};
 
 use super::params::Params;
 
@@ -21,21 +21,19 @@ pub fn layer_norm(x_nd: Tensor<2>, weight_d: Tensor<1>, bias_d: Tensor<1>, epsil
     centred_nd * scale_n1 * weight_d.unsqueeze() + bias_d.unsqueeze()
 }
 
-/// x·Wᵀ + b with W [O, I] stored as `{name}.weight`, and b [O] where the model has one. x [N, I] → [N, O].
-pub fn linear(params: &Params, name: &str, x_ni: Tensor<2>) -> Tensor<2> {
-    let weight_io = params.matrix(&format!("{name}.weight")).transpose();
-    with_bias(params, name, x_ni.matmul(weight_io))
-}
-
-/// x·W + b with W stored as [I, O] (GPT-2's Conv1D). x [N, I] → [N, O].
-pub fn conv1d(params: &Params, name: &str, x_ni: Tensor<2>) -> Tensor<2> {
-    let weight_io = params.matrix(&format!("{name}.weight"));
-    with_bias(params, name, x_ni.matmul(weight_io))
-}
-
-fn with_bias(params: &Params, name: &str, y_no: Tensor<2>) -> Tensor<2> {
+/// x·W + b with `{name}.weight` stored as `layout` says, and b where the model has one. x [N, I] → [N, O].
+pub fn project(params: &Params, name: &str, layout: Layout, x_ni: Tensor<2>) -> Tensor<2> {
+    let weight = params.matrix(&format!("{name}.weight"));
     match params.get(&format!("{name}.bias")) {
-        Some(bias) => y_no + bias.value.clone().unsqueeze(),
-        None => y_no,
+        Some(bias) => linear_bias(x_ni, weight, bias.value.clone(), layout),
+        None => linear(x_ni, weight, layout),
+    }
+}
+
+/// As [`project`], added to the residual stream. residual [N, O] → [N, O].
+pub fn project_onto(params: &Params, name: &str, layout: Layout, x_ni: Tensor<2>, residual_no: Tensor<2>) -> Tensor<2> {
+    match params.get(&format!("{name}.bias")) {
+        Some(_) => residual_no + project(params, name, layout, x_ni),
+        None => linear_residual(x_ni, params.matrix(&format!("{name}.weight")), residual_no, layout),
     }
 }

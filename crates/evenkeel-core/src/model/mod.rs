@@ -18,6 +18,7 @@ mod sampling;
 mod tensors;
 
 use burn::tensor::{Device, Tensor, Transaction};
+use evenkeel_kernels::{Layout, linear};
 use sha2::{Digest, Sha256};
 
 pub use cache::KvCache;
@@ -79,14 +80,14 @@ impl Model {
             (true, Arch::Gpt2) => "transformer.wte.weight",
             (true, _) => "model.embed_tokens.weight",
         };
-        hidden_nd.matmul(self.params.matrix(name).transpose())
+        linear(hidden_nd, self.params.matrix(name), Layout::OutIn)
     }
 
     /// Scores. hidden [N, D] → `[N]`. Panics on a language model.
     pub fn scores(&self, hidden_nd: Tensor<2>) -> Tensor<1> {
         assert!(self.head == Head::Score, "a language model has no score head");
         let [n, _] = hidden_nd.dims();
-        hidden_nd.matmul(self.params.matrix(SCORE).transpose()).reshape([n])
+        linear(hidden_nd, self.params.matrix(SCORE), Layout::OutIn).reshape([n])
     }
 
     /// The device of the weights, on which a forward pass runs.

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use evenkeel_kernels::launch::KERNELS;
 
 use crate::mutations::{
-    ATTENTION_DEFECTS, BLOCK_DEFECTS, CROSS_ENTROPY_DEFECTS, Defect, LOGPROB_DEFECTS, MATMUL_DEFECTS, MATMUL_SUBGROUP_DEFECTS,
+    ATTENTION_DEFECTS, ATTENTION_SUBGROUP_DEFECTS, BLOCK_DEFECTS, CROSS_ENTROPY_DEFECTS, Defect, LOGPROB_DEFECTS, MATMUL_DEFECTS,
+    MATMUL_SUBGROUP_DEFECTS,
 };
 
 fn shaders() -> PathBuf {
@@ -43,7 +44,15 @@ fn every_shader_has_a_twin() {
 
 #[test]
 fn every_shader_has_a_defect_that_must_be_noticed() {
-    let families = [ATTENTION_DEFECTS, LOGPROB_DEFECTS, CROSS_ENTROPY_DEFECTS, BLOCK_DEFECTS, MATMUL_DEFECTS, MATMUL_SUBGROUP_DEFECTS];
+    let families = [
+        ATTENTION_DEFECTS,
+        ATTENTION_SUBGROUP_DEFECTS,
+        LOGPROB_DEFECTS,
+        CROSS_ENTROPY_DEFECTS,
+        BLOCK_DEFECTS,
+        MATMUL_DEFECTS,
+        MATMUL_SUBGROUP_DEFECTS,
+    ];
     let defects: BTreeSet<_> = families.iter().flat_map(|family| family.iter()).map(Defect::kernel).collect();
     for kernel in KERNELS {
         assert!(defects.contains(kernel.name), "{}: no entry in tests/suite/mutations.rs", kernel.name);

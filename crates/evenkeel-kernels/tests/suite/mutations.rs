@@ -41,6 +41,36 @@ pub const ATTENTION_DEFECTS: &[Defect] = &[
     ),
 ];
 
+pub const ATTENTION_SUBGROUP_DEFECTS: &[Defect] = &[
+    defect(
+        "maximum never subtracted",
+        "attention/forward_subgroup",
+        "let new_largest = max(largest, score);",
+        "let new_largest = max(MASKED, vec4(0.0));",
+    ),
+    defect("last key skipped", "attention/forward_subgroup", "key <= stop;", "key < stop;"),
+    defect("last key hidden", "attention/forward_subgroup", "vec4(key) <= ends", "vec4(key) < ends"),
+    defect("old sum not decayed", "attention/forward_subgroup", "total = total * decay", "total = total"),
+    defect(
+        "number of another lane",
+        "attention/forward_subgroup",
+        "rows[d + 3u] * subgroupBroadcast(x, 3u)",
+        "rows[d + 3u] * subgroupBroadcast(x, 2u)",
+    ),
+    defect("delta not subtracted", "attention/backward_q_subgroup", "(dp - delta)", "dp + 0.0 * delta"),
+    defect("last key hidden", "attention/backward_q_subgroup", "vec4(key) <= ends", "vec4(key) < ends"),
+    defect(
+        "number of another lane",
+        "attention/backward_q_subgroup",
+        "sum[d + 1u] += slope * subgroupBroadcast(x, 1u)",
+        "sum[d + 1u] += slope * subgroupBroadcast(x, 0u)",
+    ),
+    defect("last key hidden", "attention/backward_kv_subgroup", "vec4<i32>(key) <= vec4(ends)", "vec4<i32>(key) < vec4(ends)"),
+    defect("only the first head of a group", "attention/backward_kv_subgroup", "step < heads * t;", "step < t;"),
+    defect("query skipped too early", "attention/backward_kv_subgroup", "ends < i32(first_key)", "ends <= i32(first_key)"),
+    defect("scale forgotten", "attention/backward_kv_subgroup", "scale * weight * (dp", "weight * (dp"),
+];
+
 pub const LOGPROB_DEFECTS: &[Defect] = &[
     defect("maximum never subtracted", "logprob/forward", "let row_max = largest_lanes[0] * inv_temperature;", "let row_max = 0.0;"),
     defect("last 5 columns skipped", "logprob/forward", "if e > 0.0 {", "if j + 5u < v {"),
@@ -127,7 +157,11 @@ fn attention_defects_fail() {
     let cases = ATTENTION_CASES.map(|name| ATTENTION.iter().find(|case| case.name == name).expect("a case of that name"));
     let runs = cases.map(|case| move |device: &Device| case.run(Maths::Ours, device));
     let runs: Vec<_> = runs.iter().map(|run| run as Run).collect();
-    all_are_noticed("attention_defects_fail", ATTENTION_DEFECTS, ATTENTION_OUTLIER_TOLERANCE, &runs);
+    let all = |defects| all_are_noticed("attention_defects_fail", defects, ATTENTION_OUTLIER_TOLERANCE, &runs);
+    with_variant(Variant::Default, || all(ATTENTION_DEFECTS));
+    if gpu("attention_defects_fail").is_some() && subgroups("attention_defects_fail") {
+        with_variant(Variant::Subgroup, || all(ATTENTION_SUBGROUP_DEFECTS));
+    }
 }
 
 #[test]

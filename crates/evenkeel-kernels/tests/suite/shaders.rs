@@ -21,7 +21,7 @@ fn specialisations(kernel: &Kernel) -> Vec<Vec<(&'static str, u32)>> {
 
 /// Subgroups are beyond WebGPU's defaults: only a file of that name, a variant behind a probe, may use them.
 fn capabilities(name: &str) -> Capabilities {
-    if name.contains("/subgroup") { Capabilities::SUBGROUP } else { Capabilities::empty() }
+    if name.contains("subgroup") { Capabilities::SUBGROUP } else { Capabilities::empty() }
 }
 
 fn check(name: &str, wgsl: &str) {

@@ -26,11 +26,19 @@ fn check(test: &str, case: &str, tolerance: Tolerance, run: Run) {
     }
 }
 
+/// The default form, and the subgroup form where the adapter has subgroups.
+fn in_both_forms(test: &str, case: &str, tolerance: Tolerance, run: Run) {
+    with_variant(Variant::Default, || check(test, case, tolerance, run));
+    if gpu(test).is_some() && subgroups(test) {
+        with_variant(Variant::Subgroup, || check(&format!("{test}, subgroups"), case, tolerance, run));
+    }
+}
+
 #[test]
 fn attention_equals_its_twin() {
     for case in ATTENTION {
         let tolerance = if case.outliers { ATTENTION_OUTLIER_TOLERANCE } else { ATTENTION_TOLERANCE };
-        check("attention", case.name, tolerance, &|device| case.run(Maths::Ours, device));
+        in_both_forms("attention", case.name, tolerance, &|device| case.run(Maths::Ours, device));
     }
 }
 
@@ -55,11 +63,7 @@ pub const MATMUL_TOLERANCE: Tolerance = Tolerance { abs: 1e-4, rel: 1e-5 };
 #[test]
 fn linear_equals_its_twin_in_both_forms() {
     for case in BLOCKS.iter().filter(|case| case.name.starts_with("linear")) {
-        let run = |device: &Device| (case.run)(case.sizes, Maths::Ours, device);
-        with_variant(Variant::Default, || check("linear", case.name, MATMUL_TOLERANCE, &run));
-        if gpu("linear").is_some() && subgroups("linear") {
-            with_variant(Variant::Subgroup, || check("linear, subgroups", case.name, MATMUL_TOLERANCE, &run));
-        }
+        in_both_forms("linear", case.name, MATMUL_TOLERANCE, &|device| (case.run)(case.sizes, Maths::Ours, device));
     }
 }
 
