@@ -104,13 +104,14 @@ impl AdamW {
 
     fn apply(&mut self, params: &mut Params, gradients: GradientSum, lr: f64, factor: f64) {
         self.step += 1;
+        let Some(device) = gradients.sums.iter().flatten().next().map(Tensor::device) else { return };
+        let scale = floats(&[factor as f32], &device);
         for (i, (param, gradient)) in params.iter_mut().zip(gradients.sums).enumerate() {
             let Some(gradient) = gradient else { continue };
-            let scale = floats(&[factor as f32], &gradient.device());
             let config = if param.decay { self.config } else { AdamWConfig { weight_decay: 0.0, ..self.config } };
             let value = param.value.clone().inner();
             let (first, second) = (self.first[i].clone(), self.second[i].clone());
-            let (value, first, second) = evenkeel_kernels::adamw(value, gradient, first, second, scale, lr, self.step, &config);
+            let (value, first, second) = evenkeel_kernels::adamw(value, gradient, first, second, scale.clone(), lr, self.step, &config);
             param.value = value.autodiff().require_grad();
             (self.first[i], self.second[i]) = (first, second);
         }
