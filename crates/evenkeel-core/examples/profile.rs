@@ -1,4 +1,5 @@
-//! Where an SFT step spends its time, launch by launch: `cargo run --release -p evenkeel-core --example profile`
+//! Where an SFT step spends its time, launch by launch:
+//! `cargo run --release -p evenkeel-core --example profile [CONFIG.json ROWS TOKENS]`
 //!
 //! Each launch is waited for, so that the sum is more than a step takes.
 
@@ -24,11 +25,19 @@ fn main() -> Result<()> {
     pollster::block_on(async {
         let selected = select(DeviceChoice::Gpu).await.map_err(|e| evenkeel_core::Error::Device(e.to_string()))?;
         println!("{}", selected.name);
-        let model = Model::init(ModelConfig::from_json("S", CONFIG.as_bytes())?, Head::Lm, 1, &selected.device);
+        let args: Vec<String> = std::env::args().skip(1).collect();
+        let number = |i: usize, default: u32| args.get(i).map_or(default, |text| text.parse().expect("a number"));
+        let (rows, tokens) = (number(1, 8), number(2, 128));
+        let config = args.first().map_or(CONFIG.to_owned(), |path| std::fs::read_to_string(path).expect("a readable config.json"));
+        let config = ModelConfig::from_json("config", config.as_bytes())?;
+        let vocabulary = config.vocab_size as u32;
+        let model = Model::init(config, Head::Lm, 1, &selected.device);
         let mut recipe = Recipe::default_for(Stage::Sft);
         recipe.training.max_steps = 10;
-        let row = |i: u32| Sequence { ids: (0..128).map(|t| (t * 31 + i * 7) % 512).collect(), mask: vec![true; 128] };
-        let mut trainer = SftTrainer::new(&recipe, &model, (0..8).map(row).collect(), vec![]);
+        recipe.training.per_device_train_batch_size = rows as usize;
+        let row =
+            |i: u32| Sequence { ids: (0..tokens).map(|t| (t * 31 + i * 7) % vocabulary).collect(), mask: vec![true; tokens as usize] };
+        let mut trainer = SftTrainer::new(&recipe, &model, (0..rows).map(row).collect(), vec![]);
         for step in 1..=4 {
             let start = Instant::now();
             trainer.step(step).await?;

@@ -51,6 +51,8 @@ pub enum DeviceError {
     Unusable { reason: String },
 }
 
+/// Launches that go to the queue in one submission: few enough that a driver never works on one for long.
+const LAUNCHES_PER_SUBMISSION: usize = 128;
 /// The GPU of this process once it is open.
 static GPU: OnceLock<Selected> = OnceLock::new();
 /// Lanes of its smallest subgroup; 0 where shaders cannot use subgroups.
@@ -90,7 +92,7 @@ async fn gpu() -> Result<Selected, DeviceError> {
     if let Some(selected) = GPU.get() {
         return Ok(selected.clone());
     }
-    let selected = match Device::wgpu_options().init_with_setup_async().await {
+    let selected = match Device::wgpu_options().tasks_max(LAUNCHES_PER_SUBMISSION).init_with_setup_async().await {
         Ok((device, setup)) => {
             let lanes = setup.adapter.features().contains(wgpu::Features::SUBGROUP).then(|| setup.adapter.get_info().subgroup_min_size);
             SUBGROUP_LANES.get_or_init(|| lanes.unwrap_or(0));

@@ -32,7 +32,7 @@ pub fn model_config() -> Value {
         "model_type": "llama",
         "hidden_size": 128,
         "intermediate_size": 256,
-        "num_hidden_layers": 3,
+        "num_hidden_layers": 2,
         "num_attention_heads": 4,
         "num_key_value_heads": 4,
         "max_position_embeddings": 64,

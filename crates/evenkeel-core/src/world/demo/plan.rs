@@ -35,11 +35,11 @@ impl Default for Plan {
     fn default() -> Self {
         Self {
             seed: 42,
-            sft_steps: 400,
+            sft_steps: 250,
             sft_rows: 64,
-            ranked_prompts: 2048,
+            ranked_prompts: 1024,
             reward_epochs: 2.0,
-            ppo_iterations: 30,
+            ppo_iterations: 20,
             ppo_rows: 64,
             kl_coef: 0.3,
             dpo_steps: 80,
