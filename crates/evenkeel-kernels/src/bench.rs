@@ -5,7 +5,8 @@
 
 use burn::tensor::{Device, Distribution, Int, Tensor};
 
-use crate::{attention, cross_entropy, stock, token_logprob};
+use crate::launch::{Variant, variant, with_variant};
+use crate::{AdamW, Layout, adamw, attention, cross_entropy, linear, rms_norm, rope, stock, swiglu, token_logprob};
 
 /// Timed runs of each side, after one that compiles.
 const RUNS: usize = 7;
@@ -17,52 +18,149 @@ pub struct BenchRow {
     pub shape: String,
     /// Median milliseconds of forward and backward by our kernel.
     pub ours_ms: f64,
+    /// The same by its default form, where the adapter is given another one.
+    pub default_form_ms: Option<f64>,
     /// The same by burn's operations.
     pub stock_ms: f64,
 }
 
 /// Times every kernel at a small language model's sizes.  `clock` returns milliseconds since any fixed moment.
 pub async fn rows(device: &Device, clock: impl Fn() -> f64) -> Vec<BenchRow> {
-    let device = device.clone().autodiff();
+    let bench = Bench { device: device.clone().autodiff(), clock };
     let mut rows = vec![];
-    for [b, t, h, kv, d] in [[4, 128, 4, 2, 32], [1, 256, 8, 4, 64]] {
-        let [q, k, v] = [h, kv, kv].map(|heads| random([b, t, heads, d], &device));
-        let (first, last) = causal(b, t, &device);
-        let scale = (d as f32).sqrt().recip();
-        let ours = || gradient(attention(q.clone(), k.clone(), v.clone(), first.clone(), last.clone(), scale), &q);
-        let other = || gradient(stock::attention(q.clone(), k.clone(), v.clone(), first.clone(), last.clone(), scale), &q);
-        rows.push(BenchRow {
-            kernel: "attention",
-            shape: format!("B {b}, T {t}, H {h}, K {kv}, D {d}"),
-            ours_ms: median(&clock, ours).await,
-            stock_ms: median(&clock, other).await,
-        });
+    for sizes in [[4, 128, 4, 2, 32], [1, 256, 8, 4, 64]] {
+        rows.push(bench.attention(sizes).await);
     }
-    for [n, v] in [[512, 512], [64, 32_000]] {
-        let logits = random([n, v], &device);
-        let targets = Tensor::<1, Int>::arange(0..n as i64, &device);
-        let weights = Tensor::<1>::ones([n], &device);
-        let shape = format!("N {n}, V {v}");
-        let ours = || gradient(token_logprob(logits.clone(), targets.clone(), 1.0).logprob, &logits);
-        let other = || gradient(stock::token_logprob(logits.clone(), targets.clone(), 1.0)[0].clone(), &logits);
-        let (ours_ms, stock_ms) = (median(&clock, ours).await, median(&clock, other).await);
-        rows.push(BenchRow { kernel: "token_logprob", shape: shape.clone(), ours_ms, stock_ms });
-        let ours = || gradient(cross_entropy(logits.clone(), targets.clone(), weights.clone()).loss, &logits);
-        let other = || gradient(stock::cross_entropy(logits.clone(), targets.clone(), weights.clone())[0].clone(), &logits);
-        let (ours_ms, stock_ms) = (median(&clock, ours).await, median(&clock, other).await);
-        rows.push(BenchRow { kernel: "cross_entropy", shape, ours_ms, stock_ms });
+    for sizes in [[1024, 128, 512], [64, 128, 128], [512, 512, 512]] {
+        rows.push(bench.linear(sizes).await);
     }
+    for sizes in [[512, 512], [64, 32_000]] {
+        rows.push(bench.token_logprob(sizes).await);
+        rows.push(bench.cross_entropy(sizes).await);
+    }
+    rows.push(bench.rms_norm([1024, 128]).await);
+    rows.push(bench.swiglu([1024, 512]).await);
+    rows.push(bench.rope([8, 128, 4, 32]).await);
+    rows.push(bench.adamw(1 << 20).await);
     rows
 }
 
-fn random<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
-    Tensor::random(shape, Distribution::Normal(0.0, 1.0), device).require_grad()
+struct Bench<C> {
+    device: Device,
+    clock: C,
 }
 
-/// Every query sees itself and what came before.  → first, last, both [B,T]
-fn causal(b: usize, t: usize, device: &Device) -> (Tensor<2, Int>, Tensor<2, Int>) {
-    let last = Tensor::<1, Int>::arange(0..t as i64, device).reshape([1, t]).expand([b, t]);
-    (Tensor::zeros([b, t], device), last)
+impl<C: Fn() -> f64> Bench<C> {
+    async fn attention(&self, [b, t, h, kv, d]: [usize; 5]) -> BenchRow {
+        let [q, k, v] = [h, kv, kv].map(|heads| self.random([b, t, heads, d]));
+        let last = Tensor::<1, Int>::arange(0..t as i64, &self.device).reshape([1, t]).expand([b, t]);
+        let first = Tensor::<2, Int>::zeros([b, t], &self.device);
+        let scale = (d as f32).sqrt().recip();
+        let operands = || (q.clone(), k.clone(), v.clone(), first.clone(), last.clone());
+        let ours = || {
+            let (q_in, k, v, first, last) = operands();
+            gradient(attention(q_in, k, v, first, last, scale), &q)
+        };
+        let burns = || {
+            let (q_in, k, v, first, last) = operands();
+            gradient(stock::attention(q_in, k, v, first, last, scale), &q)
+        };
+        self.row("attention", format!("B {b}, T {t}, H {h}, K {kv}, D {d}"), ours, burns).await
+    }
+
+    async fn linear(&self, [n, i, o]: [usize; 3]) -> BenchRow {
+        let (x, weight) = (self.random([n, i]), self.random([o, i]));
+        let ours = || gradient(linear(x.clone(), weight.clone(), Layout::OutIn), &weight);
+        let burns = || gradient(stock::linear(x.clone(), weight.clone(), None, Layout::OutIn), &weight);
+        self.row("linear", format!("N {n}, I {i}, O {o}"), ours, burns).await
+    }
+
+    async fn token_logprob(&self, [n, v]: [usize; 2]) -> BenchRow {
+        let (logits, targets) = self.logits([n, v]);
+        let ours = || gradient(token_logprob(logits.clone(), targets.clone(), 1.0).logprob, &logits);
+        let burns = || gradient(stock::token_logprob(logits.clone(), targets.clone(), 1.0)[0].clone(), &logits);
+        self.row("token_logprob", format!("N {n}, V {v}"), ours, burns).await
+    }
+
+    async fn cross_entropy(&self, [n, v]: [usize; 2]) -> BenchRow {
+        let (logits, targets) = self.logits([n, v]);
+        let weights = Tensor::<1>::ones([n], &self.device);
+        let ours = || gradient(cross_entropy(logits.clone(), targets.clone(), weights.clone()).loss, &logits);
+        let burns = || gradient(stock::cross_entropy(logits.clone(), targets.clone(), weights.clone())[0].clone(), &logits);
+        self.row("cross_entropy", format!("N {n}, V {v}"), ours, burns).await
+    }
+
+    async fn rms_norm(&self, [n, d]: [usize; 2]) -> BenchRow {
+        let (x, weight) = (self.random([n, d]), self.random([d]));
+        let ours = || gradient(rms_norm(x.clone(), weight.clone(), 1e-5), &x);
+        let burns = || gradient(stock::rms_norm(x.clone(), weight.clone(), 1e-5), &x);
+        self.row("rms_norm", format!("N {n}, D {d}"), ours, burns).await
+    }
+
+    async fn swiglu(&self, [n, f]: [usize; 2]) -> BenchRow {
+        let (gate, up) = (self.random([n, f]), self.random([n, f]));
+        let ours = || gradient(swiglu(gate.clone(), up.clone()), &gate);
+        let burns = || gradient(stock::swiglu(gate.clone(), up.clone()), &gate);
+        self.row("swiglu", format!("N {n}, F {f}"), ours, burns).await
+    }
+
+    async fn rope(&self, [b, t, h, d]: [usize; 4]) -> BenchRow {
+        let x = self.random([b, t, h, d]);
+        let [cos, sin] = [(); 2].map(|()| self.random([b, t, d / 2]).detach());
+        let ours = || gradient(rope(x.clone(), cos.clone(), sin.clone()), &x);
+        let burns = || gradient(stock::rope(x.clone(), cos.clone(), sin.clone()), &x);
+        self.row("rope", format!("B {b}, T {t}, H {h}, D {d}"), ours, burns).await
+    }
+
+    /// The update alone: it has no gradient.
+    async fn adamw(&self, n: usize) -> BenchRow {
+        let [param, grad, m] = [(); 3].map(|()| self.random([n]).inner());
+        let (v, scale) = (grad.clone().abs(), Tensor::<1>::ones([1], &self.device.clone().inner()));
+        let cfg = AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 };
+        let operands = || (param.clone(), grad.clone(), m.clone(), v.clone(), scale.clone());
+        let ours = || {
+            let (param, grad, m, v, scale) = operands();
+            adamw(param, grad, m, v, scale, 1e-3, 1, &cfg).0.slice([0..1])
+        };
+        let burns = || {
+            let (param, grad, m, v, scale) = operands();
+            stock::adamw(param, grad, m, v, scale, 1e-3, 1, &cfg).0.slice([0..1])
+        };
+        self.row("adamw", format!("N {n}"), ours, burns).await
+    }
+
+    fn random<const D: usize>(&self, shape: [usize; D]) -> Tensor<D> {
+        Tensor::random(shape, Distribution::Normal(0.0, 1.0), &self.device).require_grad()
+    }
+
+    /// logits [N,V], targets [N]
+    fn logits(&self, [n, v]: [usize; 2]) -> (Tensor<2>, Tensor<1, Int>) {
+        (self.random([n, v]), Tensor::arange(0..n as i64, &self.device))
+    }
+
+    /// Each side once to compile, then all sides in turn.
+    async fn row(&self, kernel: &'static str, shape: String, ours: impl Fn() -> Tensor<1>, burns: impl Fn() -> Tensor<1>) -> BenchRow {
+        let default_form = || with_variant(Variant::Default, &ours);
+        let has_other = variant() != Variant::Default && ["attention", "linear"].contains(&kernel);
+        let mut times = [vec![], vec![], vec![]];
+        for run in 0..=RUNS {
+            let mut taken = [self.time(&ours).await, self.time(&burns).await, 0.0];
+            if has_other {
+                taken[2] = self.time(&default_form).await;
+            }
+            if run > 0 {
+                times.iter_mut().zip(taken).for_each(|(times, taken)| times.push(taken));
+            }
+        }
+        let [ours_ms, stock_ms, default_form_ms] = times.map(median);
+        BenchRow { kernel, shape, ours_ms, default_form_ms: has_other.then_some(default_form_ms), stock_ms }
+    }
+
+    async fn time(&self, run: &impl Fn() -> Tensor<1>) -> f64 {
+        let start = (self.clock)();
+        run().into_data_async().await.expect("a result to read");
+        (self.clock)() - start
+    }
 }
 
 /// The gradient of Σ output on `input`, as one number to wait for.
@@ -71,14 +169,7 @@ fn gradient<const D: usize, const E: usize>(output: Tensor<D>, input: &Tensor<E>
     input.grad(&grads).expect("the input is tracked").sum()
 }
 
-async fn median(clock: &impl Fn() -> f64, run: impl Fn() -> Tensor<1>) -> f64 {
-    run().into_data_async().await.expect("a result to read");
-    let mut times = Vec::with_capacity(RUNS);
-    for _ in 0..RUNS {
-        let start = clock();
-        run().into_data_async().await.expect("a result to read");
-        times.push(clock() - start);
-    }
+fn median(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
-    times[RUNS / 2]
+    times[times.len() / 2]
 }

@@ -14,8 +14,8 @@ use crate::launch::{
 };
 use crate::reference::optim::Update;
 
-/// Lanes of a workgroup that owns one row of logits: WebGPU's default limit.
-const ROW_LANES: u32 = 256;
+/// Lanes of a workgroup where the work is plenty: WebGPU's default limit.
+const MOST_LANES: u32 = 256;
 /// Lanes of a workgroup whose lanes own one small item each.
 const ITEM_LANES: u32 = 64;
 /// Columns that one workgroup of a sum over rows owns.
@@ -25,6 +25,8 @@ const SUM_COLUMNS: usize = 16;
 const SUBGROUP_HEAD_DIM: usize = 32;
 /// Queries or keys that a workgroup of attention's subgroup forms owns.
 const SUBGROUP_BLOCK: usize = 32;
+/// Numbers of its row that a lane should have before the tree over the lanes costs less than they do.
+const NUMBERS_PER_LANE: usize = 8;
 /// Rows and columns that a workgroup of each product owns.
 const MATMUL_TILE: [usize; 2] = [64, 64];
 const MATMUL_SUBGROUP_TILE: [usize; 2] = [32, 64];
@@ -162,7 +164,7 @@ impl RawKernels for CubeBackend {
         let (logits, targets) = (floats(logits), ints(targets));
         let [n, v] = logits.meta.shape().dims();
         let (stats, lse) = (empty(&logits, [3, n]), empty(&logits, [n]));
-        let kernel = Specialised::new(&LOGPROB_FORWARD, &[("WG", ROW_LANES)]);
+        let kernel = Specialised::new(&LOGPROB_FORWARD, &[("WG", row_lanes(v))]);
         launch(kernel, n, &[&logits, &targets, &stats, &lse], &[n as u32, v as u32, inv_temperature.to_bits()]);
         (stats, lse)
     }
@@ -179,7 +181,7 @@ impl RawKernels for CubeBackend {
         let targets = ints(targets);
         let [n, v] = logits.meta.shape().dims();
         let dlogits = empty(&logits, [n, v]);
-        let kernel = Specialised::new(&LOGPROB_BACKWARD, &[("WG", ROW_LANES)]);
+        let kernel = Specialised::new(&LOGPROB_BACKWARD, &[("WG", row_lanes(v))]);
         let params = [n as u32, v as u32, inv_temperature.to_bits()];
         launch(kernel, n, &[&logits, &targets, &lse, &stats, &grad, &dlogits], &params);
         dlogits
@@ -190,7 +192,7 @@ impl RawKernels for CubeBackend {
         let targets = ints(targets);
         let [n, v] = logits.meta.shape().dims();
         let (stats, dlogits) = (empty(&logits, [3, n]), empty(&logits, [n, v]));
-        let kernel = Specialised::new(&LOSS_CROSS_ENTROPY, &[("WG", ROW_LANES)]);
+        let kernel = Specialised::new(&LOSS_CROSS_ENTROPY, &[("WG", row_lanes(v))]);
         launch(kernel, n, &[&logits, &targets, &weights, &stats, &dlogits], &[n as u32, v as u32]);
         (stats, dlogits)
     }
@@ -221,7 +223,7 @@ impl RawKernels for CubeBackend {
         let [x, weight] = [x, weight].map(floats);
         let [n, d] = x.meta.shape().dims();
         let (y, r) = (empty(&x, [n, d]), empty(&x, [n]));
-        let kernel = Specialised::new(&NORM_RMS_FORWARD, &[("WG", ITEM_LANES)]);
+        let kernel = Specialised::new(&NORM_RMS_FORWARD, &[("WG", row_lanes(d))]);
         launch(kernel, n, &[&x, &weight, &y, &r], &[n as u32, d as u32, eps.to_bits()]);
         (y, r)
     }
@@ -230,7 +232,7 @@ impl RawKernels for CubeBackend {
         let [x, weight, r, dy] = [x, weight, r, dy].map(floats);
         let [n, d] = x.meta.shape().dims();
         let dx = empty(&x, [n, d]);
-        let kernel = Specialised::new(&NORM_RMS_BACKWARD_X, &[("WG", ITEM_LANES)]);
+        let kernel = Specialised::new(&NORM_RMS_BACKWARD_X, &[("WG", row_lanes(d))]);
         launch(kernel, n, &[&x, &weight, &r, &dy, &dx], &[n as u32, d as u32]);
         dx
     }
@@ -269,6 +271,13 @@ impl RawKernels for CubeBackend {
     }
 }
 
+/// Lanes of a workgroup that owns one row of `width` numbers: a power of two, no smaller than the subgroups of most GPUs;
+/// on an adapter that computes on the CPU a subgroup has 8.
+fn row_lanes(width: usize) -> u32 {
+    let fewest = if variant() == Variant::Subgroup { 8 } else { 32 };
+    ((width / NUMBERS_PER_LANE) as u32).next_power_of_two().clamp(fewest, MOST_LANES)
+}
+
 /// Sizes and strides of the matrix that `x` stands for.
 fn as_matrix(x: &CubeTensor, transposed: bool) -> [[usize; 2]; 2] {
     let [rows, columns] = x.meta.shape().dims();
@@ -296,8 +305,8 @@ impl Updates for CubeBackend {
 /// Launches one lane for each of `count` items; parameters are the count, then `rest`.
 fn launch_items(kernel: &Kernel, tensors: &[&CubeTensor], count: usize, rest: &[u32]) {
     let params = [&[count as u32], rest].concat();
-    let groups = count.div_ceil(ROW_LANES as usize);
-    launch(Specialised::new(kernel, &[("WG", ROW_LANES)]), groups, tensors, &params);
+    let groups = count.div_ceil(MOST_LANES as usize);
+    launch(Specialised::new(kernel, &[("WG", MOST_LANES)]), groups, tensors, &params);
 }
 
 /// A tensor that may be written: itself where nobody else holds it, else a copy.

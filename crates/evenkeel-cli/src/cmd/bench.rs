@@ -19,15 +19,17 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         return rows.iter().try_for_each(|row| {
             let ratio = row.stock_ms / row.ours_ms;
             let object = json!({
-                "device": name, "kernel": row.kernel, "shape": row.shape, "ours_ms": row.ours_ms, "burn_ms": row.stock_ms, "ratio": ratio,
+                "device": name, "kernel": row.kernel, "shape": row.shape, "ours_ms": row.ours_ms,
+                "default_form_ms": row.default_form_ms, "burn_ms": row.stock_ms, "ratio": ratio,
             });
             output::line(&object.to_string())
         });
     }
     let cells = |row: &bench::BenchRow| {
         let ratio = format!("{:.2}×", row.stock_ms / row.ours_ms);
-        vec![row.kernel.to_owned(), row.shape.clone(), format!("{:.2}", row.ours_ms), format!("{:.2}", row.stock_ms), ratio]
+        let default_form = row.default_form_ms.map_or_else(String::new, |ms| format!("{ms:.2}"));
+        vec![row.kernel.to_owned(), row.shape.clone(), format!("{:.2}", row.ours_ms), default_form, format!("{:.2}", row.stock_ms), ratio]
     };
     let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
-    output::raw(&table::table(&["kernel", "shape", "evenkeel ms", "burn ms", "burn / evenkeel"], &cells))
+    output::raw(&table::table(&["kernel", "shape", "evenkeel ms", "default form ms", "burn ms", "burn / evenkeel"], &cells))
 }

@@ -24,7 +24,7 @@ pub const MAX_PROMPT_TOKENS: usize = 14;
 /// Longest answer that a policy may write, in tokens. Demonstrations fit, with room to ramble.
 pub const MAX_ANSWER_TOKENS: usize = 18;
 
-/// The `config.json` of the world's model: a llama of half a million parameters, small enough to train in minutes on
+/// The `config.json` of the world's model: a llama of 0.43 million parameters, small enough to train in minutes on
 /// two CPU cores.
 pub fn model_config() -> Value {
     json!({

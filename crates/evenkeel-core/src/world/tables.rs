@@ -136,7 +136,7 @@ const OPPOSITES: &[(&str, &str)] = &[
 ];
 const SHORT_WORDS: &[&str] = &["cat", "dog", "up", "man"];
 const LONG_WORDS: &[&str] = &["yellow", "window", "children", "friend"];
-/// Sums stay within ten: 45 pairs, few enough for half a million parameters to learn by heart.
+/// Sums stay within ten: 45 pairs, few enough for a model of this size to learn by heart.
 const LARGEST_SUM: u32 = 10;
 
 fn table(phrasings: &'static [&'static str], facts: &[(&str, &str)], weight: f64) -> Table {

@@ -1,4 +1,4 @@
-//! A shader comes with a table entry, a twin, a defect that its test notices, and a row in `shaders/README.md`.
+//! A shader comes with a table entry, a twin, a defect that its test notices, a benchmark, and a row in `shaders/README.md`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -56,6 +56,30 @@ fn every_shader_has_a_defect_that_must_be_noticed() {
     let defects: BTreeSet<_> = families.iter().flat_map(|family| family.iter()).map(Defect::kernel).collect();
     for kernel in KERNELS {
         assert!(defects.contains(kernel.name), "{}: no entry in tests/suite/mutations.rs", kernel.name);
+    }
+}
+
+/// The public function through which a family of shaders is timed.
+fn timed_as(family: &str) -> &'static str {
+    match family {
+        "activation" => "swiglu",
+        "attention" => "attention",
+        "logprob" => "token_logprob",
+        "loss" => "cross_entropy",
+        "matmul" => "linear",
+        "norm" => "rms_norm",
+        "optim" => "adamw",
+        "rope" => "rope",
+        new => panic!("{new}: no row in bench.rs is known for this family"),
+    }
+}
+
+#[test]
+fn every_family_has_a_row_in_the_benchmark() {
+    let bench = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bench.rs")).unwrap();
+    for kernel in KERNELS {
+        let function = timed_as(kernel.name.split('/').next().expect("family/function"));
+        assert!(bench.contains(&format!("self.row(\"{function}\"")), "{}: no row in bench.rs", kernel.name);
     }
 }
 

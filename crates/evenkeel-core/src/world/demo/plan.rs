@@ -1,4 +1,4 @@
-//! Sizes and settings of the pipeline; the default fits ten minutes on two CPU cores.
+//! Sizes and settings of the pipeline; the default fits ten minutes on two CPU cores, and twenty where they play a GPU.
 //!
 //! β is 0.3: rewards have unit variance here, and at TRL's 0.05 so small a reward model is over-optimised with the anchor too.
 
