@@ -64,7 +64,7 @@ pub fn has_subgroups() -> bool {
     !cfg!(target_family = "wasm") && SUBGROUP_LANES.get().is_some_and(|&lanes| lanes >= 8)
 }
 
-/// Whether they are the faster ones: on an adapter that computes on the CPU, where each load costs as much as 25 products
+/// Whether they are the faster ones: on an adapter that computes on the CPU, where a load costs as much as many products
 /// (`docs/performance.md`).
 pub(crate) fn prefers_subgroups() -> bool {
     has_subgroups() && GPU.get().is_some_and(|selected| selected.software)

@@ -1,6 +1,6 @@
 //! Sizes and settings of the pipeline; the default fits ten minutes on two CPU cores, and twenty where they play a GPU.
 //!
-//! β is 0.3: rewards have unit variance here, and at TRL's 0.05 so small a reward model is over-optimised with the anchor too.
+//! β is 0.5: rewards have unit variance here, and at TRL's 0.05 so small a reward model is over-optimised with the anchor too.
 
 use crate::recipe::{Recipe, SchedulerType, Stage};
 use crate::world::MAX_ANSWER_TOKENS;
@@ -41,7 +41,7 @@ impl Default for Plan {
             reward_epochs: 2.0,
             ppo_iterations: 20,
             ppo_rows: 64,
-            kl_coef: 0.3,
+            kl_coef: 0.5,
             dpo_steps: 80,
             dpo_pairs: 32,
             held_out: 256,
