@@ -120,11 +120,11 @@ impl<C: Fn() -> f64> Bench<C> {
         let operands = || (param.clone(), grad.clone(), m.clone(), v.clone(), scale.clone());
         let ours = || {
             let (param, grad, m, v, scale) = operands();
-            adamw(param, grad, m, v, scale, 1e-3, 1, &cfg).0.slice([0..1])
+            adamw(param, grad, m, v, scale, 1e-3, 1, &cfg).0.narrow(0, 0, 1)
         };
         let burns = || {
             let (param, grad, m, v, scale) = operands();
-            stock::adamw(param, grad, m, v, scale, 1e-3, 1, &cfg).0.slice([0..1])
+            stock::adamw(param, grad, m, v, scale, 1e-3, 1, &cfg).0.narrow(0, 0, 1)
         };
         self.row("adamw", format!("N {n}"), ours, burns).await
     }
