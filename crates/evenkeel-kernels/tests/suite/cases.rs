@@ -44,6 +44,7 @@ pub const ATTENTION: &[AttentionCase] = &[
     AttentionCase { name: "right padded", sizes: [3, 29, 29, 2, 2, 33], spans: Spans::RightPadded, outliers: false },
     AttentionCase { name: "packed", sizes: [2, 37, 37, 3, 3, 16], spans: Spans::Packed, outliers: false },
     AttentionCase { name: "wide head", sizes: [1, 19, 23, 4, 2, 128], spans: Spans::Random, outliers: false },
+    AttentionCase { name: "outliers, narrow head", sizes: [2, 13, 29, 4, 2, 31], spans: Spans::Random, outliers: true },
     AttentionCase { name: "outliers", sizes: [2, 13, 29, 4, 2, 64], spans: Spans::Random, outliers: true },
     AttentionCase { name: "one token, long cache", sizes: [2, 1, 70, 4, 1, 65], spans: Spans::Causal, outliers: false },
 ];

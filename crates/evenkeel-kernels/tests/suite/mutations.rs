@@ -150,7 +150,7 @@ fn all_are_noticed(test: &str, defects: &[Defect], tolerance: Tolerance, runs: &
 }
 
 /// The cases that between them notice every defect: each further one costs a compilation of each defect.
-const ATTENTION_CASES: [&str; 3] = ["odd", "packed", "outliers"];
+const ATTENTION_CASES: [&str; 4] = ["odd", "packed", "outliers", "outliers, narrow head"];
 
 #[test]
 fn attention_defects_fail() {
