@@ -93,7 +93,7 @@ pub const MATMUL_DEFECTS: &[Defect] = &[
     defect("extra forgotten", "matmul/tiled", "total += extra[", "total += 0.0 * extra["),
     defect("bias of another row", "matmul/tiled", "row * params[8] + column", "row * params[1] + column"),
     defect(
-        "next tile not waited for",
+        "one quarter of a tile loaded four times",
         "matmul/tiled",
         "let of_b = place(lane + i * SIDE * SIDE, params[5] == 1u)",
         "let of_b = place(lane, params[5] == 1u)",
