@@ -1,13 +1,12 @@
 // out = gate sigmoid(gate) up
-// gate, up, out [N]
+// gate_up [N,2F]: gate, then up, in every row  out [N,F]
 // One lane per number. The exponent is clamped where f32's sigmoid has long been 0 or 1.
 // Source: Shazeer 2020. Twin: evenkeel-kernels/src/reference/activation.rs (swiglu_forward)
 const WG = 256u;
 
-@group(0) @binding(0) var<storage, read_write> gate: array<f32>;
-@group(0) @binding(1) var<storage, read_write> up: array<f32>;
-@group(0) @binding(2) var<storage, read_write> out: array<f32>;
-@group(0) @binding(3) var<storage, read> params: array<u32>; // [N]
+@group(0) @binding(0) var<storage, read_write> gate_up: array<f32>;
+@group(0) @binding(1) var<storage, read_write> out: array<f32>;
+@group(0) @binding(2) var<storage, read> params: array<u32>; // [N F, F]
 
 @compute @workgroup_size(WG)
 fn main(
@@ -17,5 +16,9 @@ fn main(
 ) {
     let at = (group.x + group.y * groups.x) * WG + lane;
     if at >= params[0] { return; }
-    out[at] = gate[at] / (1.0 + exp(-clamp(gate[at], -80.0, 80.0))) * up[at];
+    let f = params[1];
+    let row = at / f * 2u * f;
+    let gate = gate_up[row + at % f];
+    let up = gate_up[row + f + at % f];
+    out[at] = gate / (1.0 + exp(-clamp(gate, -80.0, 80.0))) * up;
 }

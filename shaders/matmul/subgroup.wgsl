@@ -1,5 +1,5 @@
-// out = a b, or a b + extra   (extra: a bias [N] for every row, or a matrix [M,N])
-// a [M,K]  b [K,N], either transposed by its strides  out [M,N]
+// out = a b, or a b + bias, or a b + residual, or a b + bias + residual
+// a [M,K]  b [K,N], either transposed by its strides  bias [N]  residual, out [M,N]
 // For adapters whose loads are dear and whose subgroups have 8 lanes or more (CPU rasterisers): one workgroup of 8 lanes per
 // tile of 32 x 64. At each k a lane loads one of 8 rows of a, four times, and every 8th column of b; rows go round by
 // broadcast, so 12 loads feed 256 products. Sums run in order of k, whatever M is. No workgroup memory.
@@ -10,15 +10,18 @@ const LANES = 8u;
 
 @group(0) @binding(0) var<storage, read_write> a: array<f32>;
 @group(0) @binding(1) var<storage, read_write> b: array<f32>;
-@group(0) @binding(2) var<storage, read_write> extra: array<f32>;
-@group(0) @binding(3) var<storage, read_write> out: array<f32>;
-@group(0) @binding(4) var<storage, read> params: array<u32>; // [M, N, K, strides of a (m, k) and b (k, n), has extra, its stride (m)]
+@group(0) @binding(2) var<storage, read_write> bias: array<f32>;
+@group(0) @binding(3) var<storage, read_write> residual: array<f32>;
+@group(0) @binding(4) var<storage, read_write> out: array<f32>;
+@group(0) @binding(5) var<storage, read> params: array<u32>; // [M, N, K, strides of a (m, k) and b (k, n), has bias, has residual]
 
 fn store(row: u32, column: u32, sum: f32) {
     if column >= params[1] { return; }
     var total = sum;
-    if params[7] == 1u { total += extra[row * params[8] + column]; }
-    out[row * params[1] + column] = total;
+    let at = row * params[1] + column;
+    if params[7] == 1u { total += bias[column]; }
+    if params[8] == 1u { total += residual[at]; }
+    out[at] = total;
 }
 
 fn store_row(row: u32, column: u32, low: vec4<f32>, high: vec4<f32>) {

@@ -1,5 +1,5 @@
-// out = a b, or a b + extra   (extra: a bias [N] for every row, or a matrix [M,N])
-// a [M,K]  b [K,N], either transposed by its strides  out [M,N]
+// out = a b, or a b + bias, or a b + residual, or a b + bias + residual
+// a [M,K]  b [K,N], either transposed by its strides  bias [N]  residual, out [M,N]
 // One workgroup of SIDE x SIDE lanes per tile of 64 x 64; a lane owns 4 rows and every 16th column. Tiles of a and b pass
 // through workgroup memory 16 steps of k at a time; sums run in order of k, whatever M is.
 // Source: tiled matrix product with register blocking. Twin: evenkeel-kernels/src/reference/matmul.rs (matmul)
@@ -11,9 +11,10 @@ const SHARE = TILE * STEP / (SIDE * SIDE);
 
 @group(0) @binding(0) var<storage, read_write> a: array<f32>;
 @group(0) @binding(1) var<storage, read_write> b: array<f32>;
-@group(0) @binding(2) var<storage, read_write> extra: array<f32>;
-@group(0) @binding(3) var<storage, read_write> out: array<f32>;
-@group(0) @binding(4) var<storage, read> params: array<u32>; // [M, N, K, strides of a (m, k) and b (k, n), has extra, its stride (m)]
+@group(0) @binding(2) var<storage, read_write> bias: array<f32>;
+@group(0) @binding(3) var<storage, read_write> residual: array<f32>;
+@group(0) @binding(4) var<storage, read_write> out: array<f32>;
+@group(0) @binding(5) var<storage, read> params: array<u32>; // [M, N, K, strides of a (m, k) and b (k, n), has bias, has residual]
 
 var<workgroup> a_tile: array<f32, STEP * PITCH>; // [k][row]
 var<workgroup> b_tile: array<f32, STEP * PITCH>; // [k][column]
@@ -26,8 +27,10 @@ fn place(at: u32, k_is_dense: bool) -> vec2<u32> {
 fn store(row: u32, column: u32, sum: f32) {
     if row >= params[0] || column >= params[1] { return; }
     var total = sum;
-    if params[7] == 1u { total += extra[row * params[8] + column]; }
-    out[row * params[1] + column] = total;
+    let at = row * params[1] + column;
+    if params[7] == 1u { total += bias[column]; }
+    if params[8] == 1u { total += residual[at]; }
+    out[at] = total;
 }
 
 @compute @workgroup_size(SIDE * SIDE)

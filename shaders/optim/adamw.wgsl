@@ -1,6 +1,7 @@
-// g = grad grad_scale, m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2
+// g = grad scale, m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2
 // param = param (1 - lr weight_decay) - lr (m / bias1) / (sqrt(v / bias2) + eps)
-// param, grad, m, v [N], param, m and v in place; grad_scale [1]; bias1 = 1 - beta1^step, bias2 = 1 - beta2^step
+// param, grad, m, v [N], param, m and v in place; clip [2], see clip.wgsl; bias1 = 1 - beta1^step, bias2 = 1 - beta2^step
+// Only the first `decayed` numbers decay. A negative scale (a gradient that is not finite) leaves everything as it is.
 // One lane per number.
 // Source: Loshchilov and Hutter 2019, algorithm 2. Twin: evenkeel-kernels/src/reference/optim.rs (adamw)
 const WG = 256u;
@@ -9,8 +10,8 @@ const WG = 256u;
 @group(0) @binding(1) var<storage, read_write> grad: array<f32>;
 @group(0) @binding(2) var<storage, read_write> m: array<f32>;
 @group(0) @binding(3) var<storage, read_write> v: array<f32>;
-@group(0) @binding(4) var<storage, read_write> grad_scale: array<f32>;
-// [N] and f32 bits of [lr, lr weight_decay, beta1, 1 - beta1, beta2, 1 - beta2, eps, bias1, bias2]
+@group(0) @binding(4) var<storage, read_write> clip: array<f32>;
+// [N, decayed] and f32 bits of [lr, lr weight_decay, beta1, 1 - beta1, beta2, 1 - beta2, eps, bias1, bias2]
 @group(0) @binding(5) var<storage, read> params: array<u32>;
 
 @compute @workgroup_size(WG)
@@ -21,11 +22,14 @@ fn main(
 ) {
     let at = (group.x + group.y * groups.x) * WG + lane;
     if at >= params[0] { return; }
-    let g = grad[at] * grad_scale[0];
-    let new_m = bitcast<f32>(params[3]) * m[at] + bitcast<f32>(params[4]) * g;
-    let new_v = bitcast<f32>(params[5]) * v[at] + bitcast<f32>(params[6]) * g * g;
-    let step = (new_m / bitcast<f32>(params[8])) / (sqrt(new_v / bitcast<f32>(params[9])) + bitcast<f32>(params[7]));
-    param[at] = param[at] - bitcast<f32>(params[2]) * param[at] - bitcast<f32>(params[1]) * step;
+    let scale = clip[1];
+    if scale < 0.0 { return; }
+    let g = grad[at] * scale;
+    let new_m = bitcast<f32>(params[4]) * m[at] + bitcast<f32>(params[5]) * g;
+    let new_v = bitcast<f32>(params[6]) * v[at] + bitcast<f32>(params[7]) * g * g;
+    let step = (new_m / bitcast<f32>(params[9])) / (sqrt(new_v / bitcast<f32>(params[10])) + bitcast<f32>(params[8]));
+    let decay = select(0.0, bitcast<f32>(params[3]), at < params[1]);
+    param[at] = param[at] - decay * param[at] - bitcast<f32>(params[2]) * step;
     m[at] = new_m;
     v[at] = new_v;
 }

@@ -1,4 +1,4 @@
-//! SwiGLU: the public function and its place in autodiff.  Twin: `reference/activation.rs`.
+//! Activations of feed-forward blocks: the public functions and their place in autodiff.  Twin: `reference/activation.rs`.
 //!
 //! N rows, F feed-forward dimension.
 
@@ -13,48 +13,76 @@ use burn::tensor::Tensor;
 use crate::backend::{Kernels, RawKernels};
 use crate::shapes::check;
 
-/// gate · sigmoid(gate) · up; differentiable in both.  gate and up `[N,F]` → `[N,F]`
+/// gate · sigmoid(gate) · up; differentiable.  gate_up `[N,2F]` (gate, then up, in every row) → `[N,F]`
 ///
 /// # Panics
-/// When a dimension disagrees.
+/// When the rows cannot be halved.
 ///
 /// Source: Shazeer 2020.
-pub fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
-    let [n, f] = gate.dims();
-    check("swiglu", "gate", &gate, [("N", n), ("F", f)]);
-    check("swiglu", "up", &up, [("N", n), ("F", f)]);
-    Tensor::from_dispatch(Dispatch::swiglu(gate.into_dispatch(), up.into_dispatch()))
+pub fn swiglu(gate_up: Tensor<2>) -> Tensor<2> {
+    let [n, width] = gate_up.dims();
+    check("swiglu", "gate_up", &gate_up, [("N", n), ("2F", width / 2 * 2)]);
+    Tensor::from_dispatch(Dispatch::swiglu(gate_up.into_dispatch()))
 }
 
-#[derive(Debug)]
-struct SwigluBackward;
+/// x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2; differentiable.  x `[N,F]` → `[N,F]`
+///
+/// Source: Hendrycks and Gimpel 2016, in the tanh form of GPT-2.
+pub fn gelu(x: Tensor<2>) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::gelu(x.into_dispatch()))
+}
 
-impl<B: RawKernels> Backward<B, 2> for SwigluBackward {
-    /// Nodes of gate and up.
-    type State = [NodeId; 2];
+/// Which function.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Activation {
+    Swiglu,
+    Gelu,
+}
 
-    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
-        let dout = grads.consume::<B>(&ops.node);
-        let [gate, up] = ops.state.map(|node| checkpointer.retrieve_node_output::<FloatTensor<B>>(node));
-        let (d_gate, d_up) = B::swiglu_backward(gate, up, dout);
-        for (parent, grad) in ops.parents.into_iter().zip([d_gate, d_up]) {
-            if let Some(parent) = parent {
-                grads.register::<B>(parent.id, grad);
-            }
+impl Activation {
+    pub(crate) fn forward<B: RawKernels>(self, x: FloatTensor<B>) -> FloatTensor<B> {
+        match self {
+            Self::Swiglu => B::swiglu_forward(x),
+            Self::Gelu => B::gelu_forward(x),
+        }
+    }
+
+    pub(crate) fn backward<B: RawKernels>(self, x: FloatTensor<B>, dout: FloatTensor<B>) -> FloatTensor<B> {
+        match self {
+            Self::Swiglu => B::swiglu_backward(x, dout),
+            Self::Gelu => <B as RawKernels>::gelu_backward(x, dout),
         }
     }
 }
 
-/// `Kernels::swiglu` under autodiff.
-pub(crate) fn differentiable<B: RawKernels, C: CheckpointStrategy>(
-    gate: FloatTensor<Autodiff<B, C>>,
-    up: FloatTensor<Autodiff<B, C>>,
-) -> FloatTensor<Autodiff<B, C>> {
-    match SwigluBackward.prepare::<C>([gate.node(), up.node()]).compute_bound().stateful() {
-        OpsKind::Tracked(mut prep) => {
-            let nodes = [prep.checkpoint(&gate), prep.checkpoint(&up)];
-            prep.finish(nodes, B::swiglu_forward(gate.into_primitive(), up.into_primitive()))
+#[derive(Debug)]
+struct ActivationBackward;
+
+impl<B: RawKernels> Backward<B, 1> for ActivationBackward {
+    /// Node of the input.
+    type State = (NodeId, Activation);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let dout = grads.consume::<B>(&ops.node);
+        let (node, activation) = ops.state;
+        let x = checkpointer.retrieve_node_output::<FloatTensor<B>>(node);
+        let [parent] = ops.parents;
+        if let Some(parent) = parent {
+            grads.register::<B>(parent.id, activation.backward::<B>(x, dout));
         }
-        OpsKind::UnTracked(prep) => prep.finish(B::swiglu_forward(gate.into_primitive(), up.into_primitive())),
+    }
+}
+
+/// `Kernels::swiglu` and `Kernels::gelu` under autodiff.
+pub(crate) fn differentiable<B: RawKernels, C: CheckpointStrategy>(
+    x: FloatTensor<Autodiff<B, C>>,
+    activation: Activation,
+) -> FloatTensor<Autodiff<B, C>> {
+    match ActivationBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
+        OpsKind::Tracked(mut prep) => {
+            let node = prep.checkpoint(&x);
+            prep.finish((node, activation), activation.forward::<B>(x.into_primitive()))
+        }
+        OpsKind::UnTracked(prep) => prep.finish(activation.forward::<B>(x.into_primitive())),
     }
 }

@@ -8,7 +8,10 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::wgpu::CubeBackend;
 use burn::backend::{Backend, Flex, backend_extension};
+use burn::tensor::Shape;
 
+use crate::activation::Activation;
+use crate::block::Block;
 use crate::reference::optim::Update;
 
 /// Forward and backward passes without autodiff; shapes as in `reference`.
@@ -58,31 +61,112 @@ pub trait RawKernels: Backend {
         weights: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
-    /// → out [M,N] = a b (+ extra: a bias [N] or a matrix [M,N]); a [M,K] or, where `form` says so, [K,M]; b [K,N] or [N,K]
-    fn matmul(a: FloatTensor<Self>, b: FloatTensor<Self>, extra: Option<FloatTensor<Self>>, form: Form) -> FloatTensor<Self>;
-
-    /// → y [N,D], r [N]
-    fn rms_norm_forward(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> (FloatTensor<Self>, FloatTensor<Self>);
-
-    /// → dx [N,D]
-    fn rms_norm_backward_x(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        r: FloatTensor<Self>,
-        dy: FloatTensor<Self>,
+    /// → out [M,N] = a b (+ bias [N]) (+ residual [M,N]); a [M,K] or, where `form` says so, [K,M]; b [K,N] or [N,K]
+    fn matmul(
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        bias: Option<FloatTensor<Self>>,
+        residual: Option<FloatTensor<Self>>,
+        form: Form,
     ) -> FloatTensor<Self>;
 
-    /// → dweight [D]
-    fn rms_norm_backward_weight(x: FloatTensor<Self>, r: FloatTensor<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// a b, written to the numbers of `segment` [P] from `at` on.
+    fn matmul_into(a: FloatTensor<Self>, b: FloatTensor<Self>, form: Form, segment: &mut FloatTensor<Self>, at: usize);
 
-    /// → out, as gate
-    fn swiglu_forward(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// The sum of the rows of x [N,D], written to the D numbers of `segment` [P] from `at` on.
+    fn sum_rows_into(x: FloatTensor<Self>, segment: &mut FloatTensor<Self>, at: usize);
 
-    /// → dgate, dup
-    fn swiglu_backward(gate: FloatTensor<Self>, up: FloatTensor<Self>, dout: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>);
+    /// Layer norm where there is a bias, else RMS norm. → y [N,D], stats [N,2]
+    fn norm_forward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: Option<FloatTensor<Self>>,
+        eps: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// → dx [N,D] (+ residual [N,D])
+    fn norm_backward_x(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        stats: FloatTensor<Self>,
+        dy: FloatTensor<Self>,
+        residual: Option<FloatTensor<Self>>,
+        centred: bool,
+    ) -> FloatTensor<Self>;
+
+    /// dweight [D] and, of a layer norm, dbias [D], written to `segment` [P].
+    fn norm_backward_weight_into(
+        x: FloatTensor<Self>,
+        stats: FloatTensor<Self>,
+        dy: FloatTensor<Self>,
+        segment: &mut FloatTensor<Self>,
+        at: Affine,
+    );
+
+    /// gate_up [N,2F] → out [N,F]
+    fn swiglu_forward(gate_up: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// gate_up [N,2F], dout [N,F] → dgate_up [N,2F]
+    fn swiglu_backward(gate_up: FloatTensor<Self>, dout: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// → out, as x
+    fn gelu_forward(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// → dx, as x
+    fn gelu_backward(x: FloatTensor<Self>, dout: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// → out [B,T,H,D]; `direction` 1 or −1
     fn rope_rotate(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>, direction: f32) -> FloatTensor<Self>;
+
+    /// qkv [B·T,(H+2K)·D] → q [B,T,H,D], k and v [B,T,K,D], or, with a cache, its keys and values [B,S,K,D] with them in it.
+    fn split(
+        qkv: FloatTensor<Self>,
+        angles: Option<Angles<Self>>,
+        heads: Heads,
+        cache: Option<Cache<Self>>,
+    ) -> [FloatTensor<Self>; 3];
+
+    /// dq [B,T,H,D], dk and dv [B,T,K,D] → dqkv [B·T,(H+2K)·D]
+    fn merge(
+        dq: FloatTensor<Self>,
+        dk: FloatTensor<Self>,
+        dv: FloatTensor<Self>,
+        angles: Option<Angles<Self>>,
+        heads: Heads,
+    ) -> FloatTensor<Self>;
+
+    /// The numbers of `segment` [P] from `at` on, without a copy; `at` is a multiple of [`crate::ALIGN`].
+    fn view(segment: &FloatTensor<Self>, at: usize, shape: Shape) -> FloatTensor<Self>;
+
+    /// A segment to write gradients to: `len` numbers beside `like`, zeros unless every one of them will be written.
+    fn segment(like: &FloatTensor<Self>, len: usize, all_written: bool) -> FloatTensor<Self>;
+}
+
+/// cos and sin [B,T,D/2].
+pub type Angles<B> = (FloatTensor<B>, FloatTensor<B>);
+
+/// Where keys and values [B,S,K,D] are kept, and the first of the columns to write.
+pub struct Cache<B: Backend> {
+    pub keys: FloatTensor<B>,
+    pub values: FloatTensor<B>,
+    pub start: usize,
+}
+
+/// Sizes of the parts of a joint projection.
+#[derive(Clone, Copy, Debug)]
+pub struct Heads {
+    pub batch: usize,
+    pub time: usize,
+    pub queries: usize,
+    pub keys: usize,
+    pub dim: usize,
+}
+
+/// Places of a weight and of its bias in a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Affine {
+    pub weight: usize,
+    pub bias: Option<usize>,
 }
 
 /// Which operands of a product are stored transposed.
@@ -126,24 +210,64 @@ pub trait Kernels: Backend {
     /// See [`crate::rms_norm`].
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self>;
 
+    /// See [`crate::layer_norm`].
+    fn layer_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>, eps: f32) -> FloatTensor<Self>;
+
     /// See [`crate::swiglu`].
-    fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn swiglu(gate_up: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// See [`crate::gelu`].
+    fn gelu(x: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// See [`crate::rope`].
     fn rope(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// See [`crate::block()`].
+    #[expect(clippy::too_many_arguments, reason = "the operands of a block")]
+    fn block(
+        x: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        first: IntTensor<Self>,
+        last: IntTensor<Self>,
+        block: Block,
+        recompute: bool,
+    ) -> FloatTensor<Self>;
 }
 
-/// Updates outside autodiff.
+/// Operations outside autodiff.
 #[backend_extension(Cube, Flex)]
-pub trait Updates: Backend {
+pub trait Untracked: Backend {
     /// See [`crate::adamw`]; → param, m, v.
     fn adamw(
         param: FloatTensor<Self>,
         grad: FloatTensor<Self>,
         m: FloatTensor<Self>,
         v: FloatTensor<Self>,
-        grad_scale: FloatTensor<Self>,
+        clip: FloatTensor<Self>,
         update: Update,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// x [N] → parts of Σ x² [P]
+    fn sum_squares(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// partial [P] → norm and scale [2]
+    fn clip(partial: FloatTensor<Self>, max_norm: f32) -> FloatTensor<Self>;
+
+    /// See [`crate::block_cached`]; → y, keys, values.
+    #[expect(clippy::too_many_arguments, reason = "the operands of a block")]
+    fn block_cached(
+        x: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        first: IntTensor<Self>,
+        last: IntTensor<Self>,
+        keys: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        start: usize,
+        block: Block,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
 
@@ -179,7 +303,7 @@ macro_rules! forward_only {
             }
 
             fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, transposed: bool) -> FloatTensor<Self> {
-                crate::linear::forward::<Self>(x, weight, None, transposed)
+                crate::linear::forward::<Self>(x, weight, None, None, transposed)
             }
 
             fn linear_add(
@@ -188,19 +312,40 @@ macro_rules! forward_only {
                 extra: FloatTensor<Self>,
                 transposed: bool,
             ) -> FloatTensor<Self> {
-                crate::linear::forward::<Self>(x, weight, Some(extra), transposed)
+                crate::linear::forward_add::<Self>(x, weight, extra, transposed)
             }
 
             fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {
-                Self::rms_norm_forward(x, weight, eps).0
+                Self::norm_forward(x, weight, None, eps).0
             }
 
-            fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
-                Self::swiglu_forward(gate, up)
+            fn layer_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {
+                Self::norm_forward(x, weight, Some(bias), eps).0
+            }
+
+            fn swiglu(gate_up: FloatTensor<Self>) -> FloatTensor<Self> {
+                Self::swiglu_forward(gate_up)
+            }
+
+            fn gelu(x: FloatTensor<Self>) -> FloatTensor<Self> {
+                Self::gelu_forward(x)
             }
 
             fn rope(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self> {
                 crate::rope::forward::<Self>(x, cos, sin)
+            }
+
+            fn block(
+                x: FloatTensor<Self>,
+                weights: FloatTensor<Self>,
+                cos: FloatTensor<Self>,
+                sin: FloatTensor<Self>,
+                first: IntTensor<Self>,
+                last: IntTensor<Self>,
+                block: Block,
+                _: bool,
+            ) -> FloatTensor<Self> {
+                crate::block::forward::<Self>(x, &crate::block::Operands { weights, angles: (cos, sin), first, last, block })
             }
         }
     )*};
@@ -237,14 +382,35 @@ impl<B: RawKernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
     }
 
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {
-        crate::norm::differentiable::<B, C>(x, weight, eps)
+        crate::norm::differentiable_rms::<B, C>(x, weight, eps)
     }
 
-    fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
-        crate::activation::differentiable::<B, C>(gate, up)
+    fn layer_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {
+        crate::norm::differentiable_layer::<B, C>(x, weight, bias, eps)
+    }
+
+    fn swiglu(gate_up: FloatTensor<Self>) -> FloatTensor<Self> {
+        crate::activation::differentiable::<B, C>(gate_up, Activation::Swiglu)
+    }
+
+    fn gelu(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        crate::activation::differentiable::<B, C>(x, Activation::Gelu)
     }
 
     fn rope(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self> {
         crate::rope::differentiable::<B, C>(x, cos, sin)
+    }
+
+    fn block(
+        x: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        first: IntTensor<Self>,
+        last: IntTensor<Self>,
+        block: Block,
+        recompute: bool,
+    ) -> FloatTensor<Self> {
+        crate::block::differentiable::<B, C>(x, weights, [cos, sin], [first, last], block, recompute)
     }
 }

@@ -5,9 +5,10 @@ use burn::backend::ops::FloatTensorOps;
 use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::{DType, Shape, TensorData};
 
-use crate::backend::{Form, RawKernels, Updates};
+use crate::backend::{Affine, Angles, Cache, Form, Heads, RawKernels, Untracked};
+use crate::block::{Block, Operands, forward_cached, write};
 use crate::reference::optim::Update;
-use crate::reference::{activation, attention, logprob, loss, norm, optim, rope};
+use crate::reference::{activation, attention, logprob, loss, matmul, norm, optim, rope};
 
 /// Contiguous f32 view: `.get()` borrows the slice.
 struct Floats(FlexTensor);
@@ -107,48 +108,81 @@ impl RawKernels for Flex {
     }
 
     /// burn's CPU backend has a tuned product (the gemm crate); `reference::matmul` is what the shaders are tested against.
-    fn matmul(a: FlexTensor, b: FlexTensor, extra: Option<FlexTensor>, form: Form) -> FlexTensor {
+    fn matmul(a: FlexTensor, b: FlexTensor, bias: Option<FlexTensor>, residual: Option<FlexTensor>, form: Form) -> FlexTensor {
         let stored = |x: FlexTensor, transposed: bool| if transposed { Self::float_swap_dims(x, 0, 1) } else { x };
-        let out = Self::float_matmul(stored(a, form.a_transposed), stored(b, form.b_transposed));
+        let mut out = Self::float_matmul(stored(a, form.a_transposed), stored(b, form.b_transposed));
         let n = out.shape()[1];
-        match extra {
+        if let Some(bias) = bias {
+            out = Self::float_add(out, Self::float_reshape(bias, Shape::new([1, n])));
+        }
+        match residual {
+            Some(residual) => Self::float_add(out, residual),
             None => out,
-            Some(extra) if extra.shape().num_dims() == 1 => Self::float_add(out, Self::float_reshape(extra, Shape::new([1, n]))),
-            Some(extra) => Self::float_add(out, extra),
         }
     }
 
-    fn rms_norm_forward(x: FlexTensor, weight: FlexTensor, eps: f32) -> (FlexTensor, FlexTensor) {
-        let shape = x.shape();
-        let (x, weight) = (Floats::new(x), Floats::new(weight));
-        let (y, r) = norm::rms_forward(x.get(), weight.get(), eps);
-        let n = r.len();
-        (tensor(y, shape), tensor(r, [n]))
+    fn matmul_into(a: FlexTensor, b: FlexTensor, form: Form, segment: &mut FlexTensor, at: usize) {
+        put(segment, at, Floats::new(Self::matmul(a, b, None, None, form)).get());
     }
 
-    fn rms_norm_backward_x(x: FlexTensor, weight: FlexTensor, r: FlexTensor, dy: FlexTensor) -> FlexTensor {
-        let shape = x.shape();
-        let [x, weight, r, dy] = [x, weight, r, dy].map(Floats::new);
-        tensor(norm::rms_backward_x(x.get(), weight.get(), r.get(), dy.get()), shape)
+    fn sum_rows_into(x: FlexTensor, segment: &mut FlexTensor, at: usize) {
+        let n = x.shape()[1];
+        put(segment, at, &matmul::sum_rows(Floats::new(x).get(), n));
     }
 
-    fn rms_norm_backward_weight(x: FlexTensor, r: FlexTensor, dy: FlexTensor) -> FlexTensor {
+    fn norm_forward(x: FlexTensor, weight: FlexTensor, bias: Option<FlexTensor>, eps: f32) -> (FlexTensor, FlexTensor) {
+        let shape = x.shape();
+        let (x, weight, bias) = (Floats::new(x), Floats::new(weight), bias.map(Floats::new));
+        let (y, stats) = norm::forward(x.get(), weight.get(), bias.as_ref().map(Floats::get), eps);
+        let n = stats.len() / 2;
+        (tensor(y, shape), tensor(stats, [n, 2]))
+    }
+
+    fn norm_backward_x(
+        x: FlexTensor,
+        weight: FlexTensor,
+        stats: FlexTensor,
+        dy: FlexTensor,
+        residual: Option<FlexTensor>,
+        centred: bool,
+    ) -> FlexTensor {
+        let shape = x.shape();
+        let [x, weight, stats, dy] = [x, weight, stats, dy].map(Floats::new);
+        let residual = residual.map(Floats::new);
+        let dx = norm::backward_x(x.get(), weight.get(), stats.get(), dy.get(), residual.as_ref().map(Floats::get), centred);
+        tensor(dx, shape)
+    }
+
+    fn norm_backward_weight_into(x: FlexTensor, stats: FlexTensor, dy: FlexTensor, segment: &mut FlexTensor, at: Affine) {
         let [_, d] = x.shape().dims();
-        let [x, r, dy] = [x, r, dy].map(Floats::new);
-        tensor(norm::rms_backward_weight(x.get(), r.get(), dy.get(), d), [d])
+        let [x, stats, dy] = [x, stats, dy].map(Floats::new);
+        let (dweight, dbias) = norm::backward_weight(x.get(), stats.get(), dy.get(), d);
+        put(segment, at.weight, &dweight);
+        if let Some(at) = at.bias {
+            put(segment, at, &dbias);
+        }
     }
 
-    fn swiglu_forward(gate: FlexTensor, up: FlexTensor) -> FlexTensor {
-        let shape = gate.shape();
-        let (gate, up) = (Floats::new(gate), Floats::new(up));
-        tensor(activation::swiglu_forward(gate.get(), up.get()), shape)
+    fn swiglu_forward(gate_up: FlexTensor) -> FlexTensor {
+        let [n, width] = gate_up.shape().dims();
+        tensor(activation::swiglu_forward(Floats::new(gate_up).get(), width / 2), [n, width / 2])
     }
 
-    fn swiglu_backward(gate: FlexTensor, up: FlexTensor, dout: FlexTensor) -> (FlexTensor, FlexTensor) {
-        let shape = gate.shape();
-        let [gate, up, dout] = [gate, up, dout].map(Floats::new);
-        let (dgate, dup) = activation::swiglu_backward(gate.get(), up.get(), dout.get());
-        (tensor(dgate, shape.clone()), tensor(dup, shape))
+    fn swiglu_backward(gate_up: FlexTensor, dout: FlexTensor) -> FlexTensor {
+        let [n, width] = gate_up.shape().dims();
+        let [gate_up, dout] = [gate_up, dout].map(Floats::new);
+        tensor(activation::swiglu_backward(gate_up.get(), dout.get(), width / 2), [n, width])
+    }
+
+    fn gelu_forward(x: FlexTensor) -> FlexTensor {
+        let shape = x.shape();
+        tensor(activation::gelu_forward(Floats::new(x).get()), shape)
+    }
+
+    fn gelu_backward(x: FlexTensor, dout: FlexTensor) -> FlexTensor {
+        let shape = x.shape();
+        let [x, dout] = [x, dout].map(Floats::new);
+        tensor(activation::gelu_backward(x.get(), dout.get()), shape)
     }
 
     fn rope_rotate(x: FlexTensor, cos: FlexTensor, sin: FlexTensor, direction: f32) -> FlexTensor {
@@ -157,21 +191,80 @@ impl RawKernels for Flex {
         let [x, cos, sin] = [x, cos, sin].map(Floats::new);
         tensor(rope::rotate(x.get(), cos.get(), sin.get(), heads, d / 2, direction), shape)
     }
+
+    fn split(qkv: FlexTensor, angles: Option<Angles<Self>>, heads: Heads, cache: Option<Cache<Self>>) -> [FlexTensor; 3] {
+        let Heads { batch, time, queries, keys: kv, dim } = heads;
+        let (qkv, angles) = (Floats::new(qkv), angles.map(|(cos, sin)| (Floats::new(cos), Floats::new(sin))));
+        let angles = angles.as_ref().map(|(cos, sin)| (cos.get(), sin.get()));
+        let [q, k, v] = rope::split(qkv.get(), angles, [queries, kv], dim);
+        let [k, v] = [k, v].map(|x| tensor(x, [batch, time, kv, dim]));
+        let [k, v] = match cache {
+            Some(Cache { keys, values, start }) => [write::<Self>(keys, k, start), write::<Self>(values, v, start)],
+            None => [k, v],
+        };
+        [tensor(q, [batch, time, queries, dim]), k, v]
+    }
+
+    fn merge(dq: FlexTensor, dk: FlexTensor, dv: FlexTensor, angles: Option<Angles<Self>>, heads: Heads) -> FlexTensor {
+        let Heads { batch, time, queries, keys: kv, dim } = heads;
+        let [dq, dk, dv] = [dq, dk, dv].map(Floats::new);
+        let angles = angles.map(|(cos, sin)| (Floats::new(cos), Floats::new(sin)));
+        let angles = angles.as_ref().map(|(cos, sin)| (cos.get(), sin.get()));
+        let d_qkv = rope::merge([dq.get(), dk.get(), dv.get()], angles, [queries, kv], dim);
+        tensor(d_qkv, [batch * time, (queries + 2 * kv) * dim])
+    }
+
+    fn view(segment: &FlexTensor, at: usize, shape: Shape) -> FlexTensor {
+        segment.narrow(0, at, shape.num_elements()).reshape(shape)
+    }
+
+    fn segment(_: &FlexTensor, len: usize, _: bool) -> FlexTensor {
+        FlexTensor::zeros(Shape::new([len]), DType::F32)
+    }
 }
 
-impl Updates for Flex {
+/// `values` over the numbers of `segment` from `at` on.
+fn put(segment: &mut FlexTensor, at: usize, values: &[f32]) {
+    segment.storage_mut::<f32>()[at..][..values.len()].copy_from_slice(values);
+}
+
+impl Untracked for Flex {
     fn adamw(
         param: FlexTensor,
         grad: FlexTensor,
         m: FlexTensor,
         v: FlexTensor,
-        grad_scale: FlexTensor,
+        clip: FlexTensor,
         update: Update,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
         let shape = param.shape();
-        let [param, grad, m, v, grad_scale] = [param, grad, m, v, grad_scale].map(Floats::new);
-        let scale = grad_scale.get()[0];
-        let (param, m, v) = optim::adamw(param.get(), grad.get(), m.get(), v.get(), scale, &update);
+        let [param, grad, m, v, clip] = [param, grad, m, v, clip].map(Floats::new);
+        let (param, m, v) = optim::adamw(param.get(), grad.get(), m.get(), v.get(), clip.get()[1], &update);
         (tensor(param, shape.clone()), tensor(m, shape.clone()), tensor(v, shape))
+    }
+
+    fn sum_squares(x: FlexTensor) -> FlexTensor {
+        let partial = optim::sum_squares(Floats::new(x).get());
+        let parts = partial.len();
+        tensor(partial, [parts])
+    }
+
+    fn clip(partial: FlexTensor, max_norm: f32) -> FlexTensor {
+        tensor(optim::clip(Floats::new(partial).get(), max_norm).to_vec(), [2])
+    }
+
+    fn block_cached(
+        x: FlexTensor,
+        weights: FlexTensor,
+        cos: FlexTensor,
+        sin: FlexTensor,
+        first: FlexTensor,
+        last: FlexTensor,
+        keys: FlexTensor,
+        values: FlexTensor,
+        start: usize,
+        block: Block,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        forward_cached::<Self>(x, &Operands { weights, angles: (cos, sin), first, last, block }, Cache { keys, values, start })
     }
 }

@@ -5,12 +5,14 @@ use burn::backend::ops::{FloatTensorOps, IntTensorOps};
 use burn::backend::wgpu::{CubeBackend, CubeTensor, into_contiguous};
 use burn::tensor::{DType, FloatDType, IntDType, Shape};
 
-use crate::backend::{Form, RawKernels, Updates};
+use crate::backend::{Affine, Angles, Cache, Form, Heads, RawKernels, Untracked};
+use crate::block::{ALIGN, Block, Operands, aligned, forward_cached};
 use crate::launch::{
-    ACTIVATION_SWIGLU_BACKWARD, ACTIVATION_SWIGLU_FORWARD, ATTENTION_BACKWARD_KV, ATTENTION_BACKWARD_KV_SUBGROUP, ATTENTION_BACKWARD_Q,
-    ATTENTION_BACKWARD_Q_SUBGROUP, ATTENTION_BACKWARD_ROWS, ATTENTION_FORWARD, ATTENTION_FORWARD_SUBGROUP, Kernel, LOGPROB_BACKWARD,
-    LOGPROB_FORWARD, LOSS_CROSS_ENTROPY, MATMUL_SUBGROUP, MATMUL_TILED, NORM_RMS_BACKWARD_WEIGHT, NORM_RMS_BACKWARD_X, NORM_RMS_FORWARD,
-    OPTIM_ADAMW, POISONED, ROPE_ROTATE, Specialised, Variant, launch, poisoned, variant,
+    ACTIVATION_GELU_BACKWARD, ACTIVATION_GELU_FORWARD, ACTIVATION_SWIGLU_BACKWARD, ACTIVATION_SWIGLU_FORWARD, ATTENTION_BACKWARD_KV,
+    ATTENTION_BACKWARD_KV_SUBGROUP, ATTENTION_BACKWARD_Q, ATTENTION_BACKWARD_Q_SUBGROUP, ATTENTION_BACKWARD_ROWS, ATTENTION_FORWARD,
+    ATTENTION_FORWARD_SUBGROUP, Kernel, LOGPROB_BACKWARD, LOGPROB_FORWARD, LOSS_CROSS_ENTROPY, MATMUL_SUBGROUP, MATMUL_SUM_ROWS,
+    MATMUL_TILED, NORM_BACKWARD_WEIGHT, NORM_BACKWARD_X, NORM_FORWARD, OPTIM_ADAMW, OPTIM_CLIP, OPTIM_SUM_SQUARES, POISONED, ROPE_MERGE,
+    ROPE_ROTATE, ROPE_SPLIT, Specialised, Variant, launch, poisoned, variant,
 };
 use crate::reference::optim::Update;
 
@@ -30,6 +32,10 @@ const NUMBERS_PER_LANE: usize = 8;
 /// Rows and columns that a workgroup of each product owns.
 const MATMUL_TILE: [usize; 2] = [64, 64];
 const MATMUL_SUBGROUP_TILE: [usize; 2] = [32, 64];
+/// Workgroups that share the squares of one binding's numbers.
+const SQUARE_GROUPS: usize = 256;
+/// Numbers that one binding of an optimiser's kernel holds: half of WebGPU's default limit of 128 MiB.
+const MOST_BOUND: usize = 1 << 24;
 /// Largest head dimension at which three tiles of 16 rows fit 16 KiB of workgroup memory; above it tiles have 8 rows.
 const WIDE_BLOCK_HEAD_DIM: usize = 64;
 
@@ -197,68 +203,93 @@ impl RawKernels for CubeBackend {
         (stats, dlogits)
     }
 
-    fn matmul(a: CubeTensor, b: CubeTensor, extra: Option<CubeTensor>, form: Form) -> CubeTensor {
-        let [a, b] = [a, b].map(floats);
-        let [[m, k], a_strides] = as_matrix(&a, form.a_transposed);
-        let [[_, n], b_strides] = as_matrix(&b, form.b_transposed);
-        let out = empty(&a, [m, n]);
-        let extra_stride = match &extra {
-            Some(extra) if extra.meta.shape().num_dims() == 2 => n,
-            _ => 0,
-        };
-        let has_extra = usize::from(extra.is_some());
-        // A binding must be there even where the shader does not read it.
-        let extra = extra.map_or_else(|| empty(&a, [1]), floats);
-        let params = [m, n, k, a_strides[0], a_strides[1], b_strides[0], b_strides[1], has_extra, extra_stride].map(|x| x as u32);
-        let (kernel, [rows, columns]) = match variant() {
-            Variant::Default => (&MATMUL_TILED, MATMUL_TILE),
-            Variant::Subgroup => (&MATMUL_SUBGROUP, MATMUL_SUBGROUP_TILE),
-        };
-        let groups = m.div_ceil(rows) * n.div_ceil(columns);
-        launch(Specialised::new(kernel, &[]), groups, &[&a, &b, &extra, &out], &params);
+    fn matmul(a: CubeTensor, b: CubeTensor, bias: Option<CubeTensor>, residual: Option<CubeTensor>, form: Form) -> CubeTensor {
+        let [rows, columns] = product_shape(&a, &b, form);
+        let out = empty(&a, [rows, columns]);
+        product(a, b, [bias, residual], form, &out);
         out
     }
 
-    fn rms_norm_forward(x: CubeTensor, weight: CubeTensor, eps: f32) -> (CubeTensor, CubeTensor) {
-        let [x, weight] = [x, weight].map(floats);
-        let [n, d] = x.meta.shape().dims();
-        let (y, r) = (empty(&x, [n, d]), empty(&x, [n]));
-        let kernel = Specialised::new(&NORM_RMS_FORWARD, &[("WG", row_lanes(d))]);
-        launch(kernel, n, &[&x, &weight, &y, &r], &[n as u32, d as u32, eps.to_bits()]);
-        (y, r)
+    fn matmul_into(a: CubeTensor, b: CubeTensor, form: Form, segment: &mut CubeTensor, at: usize) {
+        let out = Self::view(segment, at, Shape::new(product_shape(&a, &b, form)));
+        product(a, b, [None, None], form, &out);
     }
 
-    fn rms_norm_backward_x(x: CubeTensor, weight: CubeTensor, r: CubeTensor, dy: CubeTensor) -> CubeTensor {
-        let [x, weight, r, dy] = [x, weight, r, dy].map(floats);
+    fn sum_rows_into(x: CubeTensor, segment: &mut CubeTensor, at: usize) {
+        let x = floats(x);
+        let [n, d] = x.meta.shape().dims();
+        let out = Self::view(segment, at, Shape::new([d]));
+        let kernel = Specialised::new(&MATMUL_SUM_ROWS, &[("COLUMNS", SUM_COLUMNS as u32)]);
+        launch(kernel, d.div_ceil(SUM_COLUMNS), &[&x, &out], &[n as u32, d as u32]);
+    }
+
+    fn norm_forward(x: CubeTensor, weight: CubeTensor, bias: Option<CubeTensor>, eps: f32) -> (CubeTensor, CubeTensor) {
+        let [x, weight] = [x, weight].map(floats);
+        let [n, d] = x.meta.shape().dims();
+        let (y, stats) = (empty(&x, [n, d]), empty(&x, [n, 2]));
+        let centred = u32::from(bias.is_some());
+        let bias = or_unread(bias, &x);
+        let kernel = Specialised::new(&NORM_FORWARD, &[("WG", row_lanes(d)), ("CENTRED", centred)]);
+        launch(kernel, n, &[&x, &weight, &bias, &y, &stats], &[n as u32, d as u32, eps.to_bits()]);
+        (y, stats)
+    }
+
+    fn norm_backward_x(
+        x: CubeTensor,
+        weight: CubeTensor,
+        stats: CubeTensor,
+        dy: CubeTensor,
+        residual: Option<CubeTensor>,
+        centred: bool,
+    ) -> CubeTensor {
+        let [x, weight, stats, dy] = [x, weight, stats, dy].map(floats);
         let [n, d] = x.meta.shape().dims();
         let dx = empty(&x, [n, d]);
-        let kernel = Specialised::new(&NORM_RMS_BACKWARD_X, &[("WG", row_lanes(d))]);
-        launch(kernel, n, &[&x, &weight, &r, &dy, &dx], &[n as u32, d as u32]);
+        let has_residual = u32::from(residual.is_some());
+        let residual = or_unread(residual, &x);
+        let kernel = Specialised::new(&NORM_BACKWARD_X, &[("WG", row_lanes(d)), ("CENTRED", u32::from(centred))]);
+        launch(kernel, n, &[&x, &weight, &stats, &dy, &residual, &dx], &[n as u32, d as u32, has_residual]);
         dx
     }
 
-    fn rms_norm_backward_weight(x: CubeTensor, r: CubeTensor, dy: CubeTensor) -> CubeTensor {
-        let [x, r, dy] = [x, r, dy].map(floats);
+    fn norm_backward_weight_into(x: CubeTensor, stats: CubeTensor, dy: CubeTensor, segment: &mut CubeTensor, at: Affine) {
+        let [x, stats, dy] = [x, stats, dy].map(floats);
         let [n, d] = x.meta.shape().dims();
-        let dweight = empty(&x, [d]);
-        let kernel = Specialised::new(&NORM_RMS_BACKWARD_WEIGHT, &[("COLUMNS", SUM_COLUMNS as u32)]);
-        launch(kernel, d.div_ceil(SUM_COLUMNS), &[&x, &r, &dy, &dweight], &[n as u32, d as u32]);
-        dweight
+        let part = |at| Self::view(segment, at, Shape::new([d]));
+        let (dweight, dbias) = (part(at.weight), or_unread(at.bias.map(part), &x));
+        let consts = [("COLUMNS", SUM_COLUMNS as u32), ("CENTRED", u32::from(at.bias.is_some()))];
+        let kernel = Specialised::new(&NORM_BACKWARD_WEIGHT, &consts);
+        launch(kernel, d.div_ceil(SUM_COLUMNS), &[&x, &stats, &dy, &dweight, &dbias], &[n as u32, d as u32]);
     }
 
-    fn swiglu_forward(gate: CubeTensor, up: CubeTensor) -> CubeTensor {
-        let [gate, up] = [gate, up].map(floats);
-        let out = empty(&gate, gate.meta.shape().clone());
-        launch_items(&ACTIVATION_SWIGLU_FORWARD, &[&gate, &up, &out], gate.meta.num_elements(), &[]);
+    fn swiglu_forward(gate_up: CubeTensor) -> CubeTensor {
+        let gate_up = floats(gate_up);
+        let [n, width] = gate_up.meta.shape().dims();
+        let out = empty(&gate_up, [n, width / 2]);
+        launch_items(&ACTIVATION_SWIGLU_FORWARD, &[], &[&gate_up, &out], n * width / 2, &[width as u32 / 2]);
         out
     }
 
-    fn swiglu_backward(gate: CubeTensor, up: CubeTensor, dout: CubeTensor) -> (CubeTensor, CubeTensor) {
-        let [gate, up, dout] = [gate, up, dout].map(floats);
-        let [dgate, dup] = [(); 2].map(|()| empty(&gate, gate.meta.shape().clone()));
-        let count = gate.meta.num_elements();
-        launch_items(&ACTIVATION_SWIGLU_BACKWARD, &[&gate, &up, &dout, &dgate, &dup], count, &[]);
-        (dgate, dup)
+    fn swiglu_backward(gate_up: CubeTensor, dout: CubeTensor) -> CubeTensor {
+        let [gate_up, dout] = [gate_up, dout].map(floats);
+        let [n, width] = gate_up.meta.shape().dims();
+        let d_gate_up = empty(&gate_up, [n, width]);
+        launch_items(&ACTIVATION_SWIGLU_BACKWARD, &[], &[&gate_up, &dout, &d_gate_up], n * width / 2, &[width as u32 / 2]);
+        d_gate_up
+    }
+
+    fn gelu_forward(x: CubeTensor) -> CubeTensor {
+        let x = floats(x);
+        let out = empty(&x, x.meta.shape().clone());
+        launch_items(&ACTIVATION_GELU_FORWARD, &[], &[&x, &out], x.meta.num_elements(), &[]);
+        out
+    }
+
+    fn gelu_backward(x: CubeTensor, dout: CubeTensor) -> CubeTensor {
+        let [x, dout] = [x, dout].map(floats);
+        let dx = empty(&x, x.meta.shape().clone());
+        launch_items(&ACTIVATION_GELU_BACKWARD, &[], &[&x, &dout, &dx], x.meta.num_elements(), &[]);
+        dx
     }
 
     fn rope_rotate(x: CubeTensor, cos: CubeTensor, sin: CubeTensor, direction: f32) -> CubeTensor {
@@ -266,8 +297,85 @@ impl RawKernels for CubeBackend {
         let [b, t, h, d] = x.meta.shape().dims();
         let out = empty(&x, [b, t, h, d]);
         let rest = [h as u32, d as u32 / 2, direction.to_bits()];
-        launch_items(&ROPE_ROTATE, &[&x, &cos, &sin, &out], b * t * h * d / 2, &rest);
+        launch_items(&ROPE_ROTATE, &[], &[&x, &cos, &sin, &out], b * t * h * d / 2, &rest);
         out
+    }
+
+    fn split(qkv: CubeTensor, angles: Option<Angles<Self>>, heads: Heads, cache: Option<Cache<Self>>) -> [CubeTensor; 3] {
+        let qkv = floats(qkv);
+        let Heads { batch, time, queries, keys: kv, dim } = heads;
+        let q = empty(&qkv, [batch, time, queries, dim]);
+        let (k, v, start) = match cache {
+            Some(Cache { keys, values, start }) => (own(keys), own(values), start),
+            None => (empty(&qkv, [batch, time, kv, dim]), empty(&qkv, [batch, time, kv, dim]), 0),
+        };
+        let [_, columns, _, _] = k.meta.shape().dims();
+        let (rotated, [cos, sin]) = or_none(angles, &qkv);
+        let rest = [time, queries, kv, dim, columns, start].map(|x| x as u32);
+        launch_items(&ROPE_SPLIT, &[rotated], &[&qkv, &cos, &sin, &q, &k, &v], qkv.meta.num_elements(), &rest);
+        [q, k, v]
+    }
+
+    fn merge(dq: CubeTensor, dk: CubeTensor, dv: CubeTensor, angles: Option<Angles<Self>>, heads: Heads) -> CubeTensor {
+        let [dq, dk, dv] = [dq, dk, dv].map(floats);
+        let Heads { batch, time, queries, keys: kv, dim } = heads;
+        let d_qkv = empty(&dq, [batch * time, (queries + 2 * kv) * dim]);
+        let (rotated, [cos, sin]) = or_none(angles, &dq);
+        let rest = [queries, kv, dim].map(|x| x as u32);
+        launch_items(&ROPE_MERGE, &[rotated], &[&dq, &dk, &dv, &cos, &sin, &d_qkv], d_qkv.meta.num_elements(), &rest);
+        d_qkv
+    }
+
+    fn view(segment: &CubeTensor, at: usize, shape: Shape) -> CubeTensor {
+        let numbers = shape.num_elements();
+        let total = segment.meta.num_elements();
+        assert!(at.is_multiple_of(ALIGN), "a view begins at a multiple of {ALIGN} numbers, not at {at}");
+        assert!(segment.is_contiguous() && at + numbers <= total, "a view of {numbers} numbers at {at} does not lie in a segment of {total}");
+        let bytes = |numbers: usize| (numbers * size_of::<f32>()) as u64;
+        let handle = segment.handle.clone().offset_start(bytes(at)).offset_end(bytes(total - at - numbers));
+        CubeTensor::new_contiguous(segment.client.clone(), segment.device.clone(), shape, handle, DType::F32)
+    }
+
+    fn segment(like: &CubeTensor, len: usize, all_written: bool) -> CubeTensor {
+        match all_written {
+            true => empty(like, [len]),
+            false => CubeBackend::float_zeros(Shape::new([len]), &like.device, FloatDType::F32),
+        }
+    }
+}
+
+/// Rows and columns of a product.
+fn product_shape(a: &CubeTensor, b: &CubeTensor, form: Form) -> [usize; 2] {
+    let ([[rows, _], _], [[_, columns], _]) = (as_matrix(a, form.a_transposed), as_matrix(b, form.b_transposed));
+    [rows, columns]
+}
+
+/// out = a b (+ bias) (+ residual)
+fn product(a: CubeTensor, b: CubeTensor, [bias, residual]: [Option<CubeTensor>; 2], form: Form, out: &CubeTensor) {
+    let [a, b] = [a, b].map(floats);
+    let [[m, k], a_strides] = as_matrix(&a, form.a_transposed);
+    let [[_, n], b_strides] = as_matrix(&b, form.b_transposed);
+    let [has_bias, has_residual] = [&bias, &residual].map(|x| usize::from(x.is_some()));
+    let [bias, residual] = [bias, residual].map(|x| or_unread(x, &a));
+    let params = [m, n, k, a_strides[0], a_strides[1], b_strides[0], b_strides[1], has_bias, has_residual].map(|x| x as u32);
+    let (kernel, [rows, columns]) = match variant() {
+        Variant::Default => (&MATMUL_TILED, MATMUL_TILE),
+        Variant::Subgroup => (&MATMUL_SUBGROUP, MATMUL_SUBGROUP_TILE),
+    };
+    let groups = m.div_ceil(rows) * n.div_ceil(columns);
+    launch(Specialised::new(kernel, &[]), groups, &[&a, &b, &bias, &residual, out], &params);
+}
+
+/// A binding must be there even where the shader does not read it.
+fn or_unread(tensor: Option<CubeTensor>, like: &CubeTensor) -> CubeTensor {
+    tensor.map_or_else(|| empty(like, [1]), floats)
+}
+
+/// The value of `ROTATED` and its two tables.
+fn or_none(angles: Option<Angles<CubeBackend>>, like: &CubeTensor) -> ((&'static str, u32), [CubeTensor; 2]) {
+    match angles {
+        Some((cos, sin)) => (("ROTATED", 1), [cos, sin].map(floats)),
+        None => (("ROTATED", 0), [(); 2].map(|()| empty(like, [1]))),
     }
 }
 
@@ -284,29 +392,80 @@ fn as_matrix(x: &CubeTensor, transposed: bool) -> [[usize; 2]; 2] {
     if transposed { [[columns, rows], [1, columns]] } else { [[rows, columns], [columns, 1]] }
 }
 
-impl Updates for CubeBackend {
+impl Untracked for CubeBackend {
     fn adamw(
         param: CubeTensor,
         grad: CubeTensor,
         m: CubeTensor,
         v: CubeTensor,
-        grad_scale: CubeTensor,
+        clip: CubeTensor,
         update: Update,
     ) -> (CubeTensor, CubeTensor, CubeTensor) {
-        let [grad, grad_scale] = [grad, grad_scale].map(floats);
+        let [grad, clip] = [grad, clip].map(floats);
         let [param, m, v] = [param, m, v].map(own);
-        let Update { lr, decay, beta1, one_minus_beta1, beta2, one_minus_beta2, eps, bias1, bias2 } = update;
-        let rest = [lr, decay, beta1, one_minus_beta1, beta2, one_minus_beta2, eps, bias1, bias2].map(f32::to_bits);
-        launch_items(&OPTIM_ADAMW, &[&param, &grad, &m, &v, &grad_scale], param.meta.num_elements(), &rest);
+        let Update { lr, decayed, decay, beta1, one_minus_beta1, beta2, one_minus_beta2, eps, bias1, bias2 } = update;
+        let numbers = [lr, decay, beta1, one_minus_beta1, beta2, one_minus_beta2, eps, bias1, bias2].map(f32::to_bits);
+        let total = param.meta.num_elements();
+        for start in (0..total).step_by(MOST_BOUND) {
+            let count = MOST_BOUND.min(total - start);
+            let [param, grad, m, v] = [&param, &grad, &m, &v].map(|x| Self::view(x, start, Shape::new([count])));
+            let rest = [&[decayed.saturating_sub(start) as u32], numbers.as_slice()].concat();
+            launch_items(&OPTIM_ADAMW, &[], &[&param, &grad, &m, &v, &clip], count, &rest);
+        }
         (param, m, v)
+    }
+
+    fn sum_squares(x: CubeTensor) -> CubeTensor {
+        let x = floats(x);
+        let total = x.meta.num_elements();
+        let group_counts: Vec<usize> = (0..total).step_by(MOST_BOUND).map(|start| square_groups(MOST_BOUND.min(total - start))).collect();
+        // Each part begins where a binding may.
+        let parts = group_counts.len();
+        let partial = if parts == 1 { empty(&x, [group_counts[0]]) } else { Self::segment(&x, parts * aligned(SQUARE_GROUPS), false) };
+        for (part, &groups) in group_counts.iter().enumerate() {
+            let (start, count) = (part * MOST_BOUND, MOST_BOUND.min(total - part * MOST_BOUND));
+            let numbers = Self::view(&x, start, Shape::new([count]));
+            let out = Self::view(&partial, part * aligned(SQUARE_GROUPS), Shape::new([groups]));
+            launch(Specialised::new(&OPTIM_SUM_SQUARES, &[("WG", MOST_LANES)]), groups, &[&numbers, &out], &[count as u32]);
+        }
+        partial
+    }
+
+    fn clip(partial: CubeTensor, max_norm: f32) -> CubeTensor {
+        let partial = floats(partial);
+        let clip = empty(&partial, [2]);
+        let kernel = Specialised::new(&OPTIM_CLIP, &[("WG", MOST_LANES)]);
+        launch(kernel, 1, &[&partial, &clip], &[partial.meta.num_elements() as u32, max_norm.to_bits()]);
+        clip
+    }
+
+    fn block_cached(
+        x: CubeTensor,
+        weights: CubeTensor,
+        cos: CubeTensor,
+        sin: CubeTensor,
+        first: CubeTensor,
+        last: CubeTensor,
+        keys: CubeTensor,
+        values: CubeTensor,
+        start: usize,
+        block: Block,
+    ) -> (CubeTensor, CubeTensor, CubeTensor) {
+        forward_cached::<Self>(x, &Operands { weights, angles: (cos, sin), first, last, block }, Cache { keys, values, start })
     }
 }
 
+/// Workgroups that share the squares of `count` numbers: each has work for its lanes, and one more workgroup can sum the rest.
+fn square_groups(count: usize) -> usize {
+    count.div_ceil(MOST_LANES as usize * NUMBERS_PER_LANE).min(SQUARE_GROUPS)
+}
+
 /// Launches one lane for each of `count` items; parameters are the count, then `rest`.
-fn launch_items(kernel: &Kernel, tensors: &[&CubeTensor], count: usize, rest: &[u32]) {
+fn launch_items(kernel: &Kernel, consts: &[(&'static str, u32)], tensors: &[&CubeTensor], count: usize, rest: &[u32]) {
     let params = [&[count as u32], rest].concat();
     let groups = count.div_ceil(MOST_LANES as usize);
-    launch(Specialised::new(kernel, &[("WG", MOST_LANES)]), groups, tensors, &params);
+    let consts = [consts, &[("WG", MOST_LANES)]].concat();
+    launch(Specialised::new(kernel, &consts), groups, tensors, &params);
 }
 
 /// A tensor that may be written: itself where nobody else holds it, else a copy.

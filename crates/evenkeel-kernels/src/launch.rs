@@ -47,12 +47,19 @@ kernels! {
     LOSS_CROSS_ENTROPY = "loss/cross_entropy", twin "loss::cross_entropy";
     MATMUL_TILED = "matmul/tiled", twin "matmul::matmul";
     MATMUL_SUBGROUP = "matmul/subgroup", twin "matmul::matmul";
-    NORM_RMS_FORWARD = "norm/rms_forward", twin "norm::rms_forward";
-    NORM_RMS_BACKWARD_X = "norm/rms_backward_x", twin "norm::rms_backward_x";
-    NORM_RMS_BACKWARD_WEIGHT = "norm/rms_backward_weight", twin "norm::rms_backward_weight";
+    MATMUL_SUM_ROWS = "matmul/sum_rows", twin "matmul::sum_rows";
+    NORM_FORWARD = "norm/forward", twin "norm::forward";
+    NORM_BACKWARD_X = "norm/backward_x", twin "norm::backward_x";
+    NORM_BACKWARD_WEIGHT = "norm/backward_weight", twin "norm::backward_weight";
     ACTIVATION_SWIGLU_FORWARD = "activation/swiglu_forward", twin "activation::swiglu_forward";
     ACTIVATION_SWIGLU_BACKWARD = "activation/swiglu_backward", twin "activation::swiglu_backward";
+    ACTIVATION_GELU_FORWARD = "activation/gelu_forward", twin "activation::gelu_forward";
+    ACTIVATION_GELU_BACKWARD = "activation/gelu_backward", twin "activation::gelu_backward";
     ROPE_ROTATE = "rope/rotate", twin "rope::rotate";
+    ROPE_SPLIT = "rope/split", twin "rope::split";
+    ROPE_MERGE = "rope/merge", twin "rope::merge";
+    OPTIM_SUM_SQUARES = "optim/sum_squares", twin "optim::sum_squares";
+    OPTIM_CLIP = "optim/clip", twin "optim::clip";
     OPTIM_ADAMW = "optim/adamw", twin "optim::adamw";
 }
 

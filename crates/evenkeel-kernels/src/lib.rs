@@ -7,6 +7,7 @@
 mod activation;
 mod attention;
 mod backend;
+mod block;
 pub mod bench;
 pub mod device;
 mod flex;
@@ -24,12 +25,14 @@ mod rope;
 mod shapes;
 pub mod stock;
 
-pub use activation::swiglu;
+pub use activation::{gelu, swiglu};
 pub use attention::attention;
+pub use backend::Affine;
+pub use block::{ALIGN, Block, Family, Places, Positions, aligned, block, block_cached};
 pub use device::{DeviceChoice, DeviceError, Selected, select};
 pub use linear::{Layout, linear, linear_bias, linear_residual};
 pub use logprob::{TokenStats, token_logprob};
 pub use loss::{CrossEntropy, cross_entropy};
-pub use norm::rms_norm;
-pub use optim::{AdamW, adamw};
+pub use norm::{layer_norm, rms_norm};
+pub use optim::{AdamW, adamw, clip};
 pub use rope::rope;

@@ -9,7 +9,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::autodiff::{Autodiff, NodeId};
 use burn::backend::tensor::FloatTensor;
-use burn::tensor::{Shape, Tensor};
+use burn::tensor::Tensor;
 
 use crate::backend::{Form, Kernels, RawKernels};
 use crate::shapes::check;
@@ -68,14 +68,45 @@ fn check_operands(x: &Tensor<2>, weight: &Tensor<2>, layout: Layout) -> [usize; 
     [n, if layout == Layout::OutIn { rows } else { columns }]
 }
 
-/// `Kernels::linear` and `linear_add` without autodiff.
+/// `Kernels::linear` without autodiff, plus a bias and a residual where there are any.
 pub(crate) fn forward<B: RawKernels>(
     x: FloatTensor<B>,
     weight: FloatTensor<B>,
-    extra: Option<FloatTensor<B>>,
+    bias: Option<FloatTensor<B>>,
+    residual: Option<FloatTensor<B>>,
     transposed: bool,
 ) -> FloatTensor<B> {
-    B::matmul(x, weight, extra, if transposed { Form::NT } else { Form::NN })
+    B::matmul(x, weight, bias, residual, if transposed { Form::NT } else { Form::NN })
+}
+
+/// `Kernels::linear_add` without autodiff.
+pub(crate) fn forward_add<B: RawKernels>(
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    extra: FloatTensor<B>,
+    transposed: bool,
+) -> FloatTensor<B> {
+    match extra.shape().num_dims() {
+        1 => forward::<B>(x, weight, Some(extra), None, transposed),
+        _ => forward::<B>(x, weight, None, Some(extra), transposed),
+    }
+}
+
+/// dx of a product with a weight.
+pub(crate) fn backward_x<B: RawKernels>(dy: FloatTensor<B>, weight: FloatTensor<B>, transposed: bool) -> FloatTensor<B> {
+    B::matmul(dy, weight, None, None, if transposed { Form::NN } else { Form::NT })
+}
+
+/// dweight of a product, written to `segment`.
+pub(crate) fn backward_weight_into<B: RawKernels>(
+    x: FloatTensor<B>,
+    dy: FloatTensor<B>,
+    transposed: bool,
+    segment: &mut FloatTensor<B>,
+    at: usize,
+) {
+    let (a, b) = if transposed { (dy, x) } else { (x, dy) };
+    B::matmul_into(a, b, Form::TN, segment, at);
 }
 
 #[derive(Debug)]
@@ -90,15 +121,13 @@ fn register<B: RawKernels>(
     grads: &mut Gradients,
 ) {
     if let Some(id) = weight_node {
-        let dweight = match transposed {
-            true => B::matmul(dy.clone(), x, None, Form::TN),
-            false => B::matmul(x, dy.clone(), None, Form::TN),
-        };
-        grads.register::<B>(id, dweight);
+        let shape = weight.shape();
+        let mut segment = B::segment(&dy, shape.num_elements(), true);
+        backward_weight_into::<B>(x, dy.clone(), transposed, &mut segment, 0);
+        grads.register::<B>(id, B::view(&segment, 0, shape));
     }
     if let Some(id) = x_node {
-        let form = if transposed { Form::NN } else { Form::NT };
-        grads.register::<B>(id, B::matmul(dy, weight, None, form));
+        grads.register::<B>(id, backward_x::<B>(dy, weight, transposed));
     }
 }
 
@@ -123,10 +152,10 @@ pub(crate) fn differentiable<B: RawKernels, C: CheckpointStrategy>(
     match LinearBackward.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful() {
         OpsKind::Tracked(mut prep) => {
             let nodes = [prep.checkpoint(&x), prep.checkpoint(&weight)];
-            let y = forward::<B>(x.into_primitive(), weight.into_primitive(), None, transposed);
+            let y = forward::<B>(x.into_primitive(), weight.into_primitive(), None, None, transposed);
             prep.finish((nodes, transposed), y)
         }
-        OpsKind::UnTracked(prep) => prep.finish(forward::<B>(x.into_primitive(), weight.into_primitive(), None, transposed)),
+        OpsKind::UnTracked(prep) => prep.finish(forward::<B>(x.into_primitive(), weight.into_primitive(), None, None, transposed)),
     }
 }
 
@@ -152,8 +181,9 @@ impl<B: RawKernels> Backward<B, 3> for LinearAddBackward {
 
 /// [N,O] → [O]
 fn sum_rows<B: RawKernels>(dy: FloatTensor<B>) -> FloatTensor<B> {
-    let o = dy.shape()[1];
-    B::float_reshape(B::float_sum_dim(dy, 0), Shape::new([o]))
+    let mut segment = B::segment(&dy, dy.shape()[1], true);
+    B::sum_rows_into(dy, &mut segment, 0);
+    segment
 }
 
 /// `Kernels::linear_add` under autodiff.
@@ -168,11 +198,11 @@ pub(crate) fn differentiable_add<B: RawKernels, C: CheckpointStrategy>(
             let nodes = [prep.checkpoint(&x), prep.checkpoint(&weight)];
             let extra = extra.into_primitive();
             let is_bias = extra.shape().num_dims() == 1;
-            let y = forward::<B>(x.into_primitive(), weight.into_primitive(), Some(extra), transposed);
+            let y = forward_add::<B>(x.into_primitive(), weight.into_primitive(), extra, transposed);
             prep.finish((nodes, transposed, is_bias), y)
         }
         OpsKind::UnTracked(prep) => {
-            prep.finish(forward::<B>(x.into_primitive(), weight.into_primitive(), Some(extra.into_primitive()), transposed))
+            prep.finish(forward_add::<B>(x.into_primitive(), weight.into_primitive(), extra.into_primitive(), transposed))
         }
     }
 }

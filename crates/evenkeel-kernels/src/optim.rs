@@ -1,11 +1,11 @@
-//! AdamW as one kernel per parameter.  Twin: `reference/optim.rs`.
+//! AdamW and the clipping of its gradients, without a readback.  Twin: `reference/optim.rs`.
 //!
-//! N numbers of a flattened parameter.
+//! N numbers of a flat segment of parameters.
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
-use crate::backend::Updates;
+use crate::backend::Untracked;
 use crate::reference::optim::Update;
 use crate::shapes::check;
 
@@ -21,11 +21,12 @@ pub struct AdamW {
 
 impl AdamW {
     /// The numbers of update `step`, worked out in f64.
-    fn update(&self, lr: f64, step: u64) -> Update {
+    fn update(&self, lr: f64, step: u64, decayed: usize) -> Update {
         let [beta1, beta2] = [self.beta1, self.beta2].map(f64::from);
         let bias = |beta: f64| (1.0 - beta.powf(step as f64)) as f32;
         Update {
             lr: lr as f32,
+            decayed,
             decay: (lr * f64::from(self.weight_decay)) as f32,
             beta1: self.beta1,
             one_minus_beta1: (1.0 - beta1) as f32,
@@ -38,9 +39,26 @@ impl AdamW {
     }
 }
 
-/// One update: decoupled decay, bias correction from `step` ≥ 1, the gradient times `grad_scale` on the device.
+/// Norm of all gradients together and the factor that clips it: `[norm, scale]` on the device.
 ///
-/// param, grad, m, v `[N]`, grad_scale `[1]` → (param, m, v), each `[N]`, without autodiff. On the GPU a tensor that nobody else
+/// scale = min(1, max_norm / (norm + 1e-6)), 1 where `max_norm` is 0, and −1 where the norm is not finite, at which [`adamw`]
+/// leaves everything as it is.  grads: flat segments of any size → `[2]`
+///
+/// # Panics
+/// When there is no gradient.
+///
+/// Source: PyTorch's `clip_grad_norm_`.
+pub fn clip(grads: &[Tensor<1>], max_norm: f32) -> Tensor<1> {
+    let squares = |grad: &Tensor<1>| Tensor::<1>::from_dispatch(Dispatch::sum_squares(grad.clone().inner().into_dispatch()));
+    let mut partials: Vec<_> = grads.iter().map(squares).collect();
+    let partial = if partials.len() == 1 { partials.remove(0) } else { Tensor::cat(partials, 0) };
+    Tensor::from_dispatch(Dispatch::clip(partial.into_dispatch(), max_norm))
+}
+
+/// One update: decoupled decay of the first `decayed` numbers, bias correction from `step` ≥ 1, the gradient times the scale
+/// of `clip` ([`clip()`]) on the device.
+///
+/// param, grad, m, v `[N]`, clip `[2]` → (param, m, v), each `[N]`, without autodiff. On the GPU a tensor that nobody else
 /// holds is updated in place.
 ///
 /// # Panics
@@ -53,7 +71,8 @@ pub fn adamw(
     grad: Tensor<1>,
     m: Tensor<1>,
     v: Tensor<1>,
-    grad_scale: Tensor<1>,
+    clip: Tensor<1>,
+    decayed: usize,
     lr: f64,
     step: u64,
     cfg: &AdamW,
@@ -62,9 +81,9 @@ pub fn adamw(
     for (name, tensor) in [("param", &param), ("grad", &grad), ("m", &m), ("v", &v)] {
         check("adamw", name, tensor, [("N", n)]);
     }
-    check("adamw", "grad_scale", &grad_scale, [("1", 1)]);
+    check("adamw", "clip", &clip, [("2", 2)]);
     assert!(step > 0, "adamw: steps count from 1");
-    let [param, grad, m, v, grad_scale] = [param, grad, m, v, grad_scale].map(|x| x.inner().into_dispatch());
-    let (param, m, v) = Dispatch::adamw(param, grad, m, v, grad_scale, cfg.update(lr, step));
+    let [param, grad, m, v, clip] = [param, grad, m, v, clip].map(|x| x.inner().into_dispatch());
+    let (param, m, v) = Dispatch::adamw(param, grad, m, v, clip, cfg.update(lr, step, decayed));
     (Tensor::from_dispatch(param), Tensor::from_dispatch(m), Tensor::from_dispatch(v))
 }

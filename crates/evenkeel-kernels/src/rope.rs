@@ -14,8 +14,8 @@ use crate::backend::{Kernels, RawKernels};
 use crate::shapes::check;
 
 /// The sign of the angle: forwards, and back for the gradient.
-const ROTATE: f32 = 1.0;
-const ROTATE_BACK: f32 = -1.0;
+pub(crate) const ROTATE: f32 = 1.0;
+pub(crate) const ROTATE_BACK: f32 = -1.0;
 
 /// Rotates the pairs `(x[j], x[j + D/2])` by the angles of which cos and sin are given; differentiable in x.
 ///

@@ -2,7 +2,7 @@
 //!
 //! Not used for training: these make the T × S scores and the N × V probabilities.
 
-use burn::tensor::activation::{log_softmax, silu, softmax};
+use burn::tensor::activation::{gelu_approximate, log_softmax, silu, softmax};
 use burn::tensor::{Int, Tensor};
 
 /// As [`crate::attention`].
@@ -56,9 +56,22 @@ pub fn rms_norm(x: Tensor<2>, weight: Tensor<1>, eps: f32) -> Tensor<2> {
     x / r * weight.unsqueeze()
 }
 
+/// As [`crate::layer_norm`].
+pub fn layer_norm(x: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>, eps: f32) -> Tensor<2> {
+    let centred = x.clone() - x.mean_dim(1);
+    let deviation = centred.clone().powi_scalar(2).mean_dim(1).add_scalar(eps).sqrt();
+    centred / deviation * weight.unsqueeze() + bias.unsqueeze()
+}
+
 /// As [`crate::swiglu`].
-pub fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
-    silu(gate) * up
+pub fn swiglu(gate_up: Tensor<2>) -> Tensor<2> {
+    let f = gate_up.dims()[1] / 2;
+    silu(gate_up.clone().narrow(1, 0, f)) * gate_up.narrow(1, f, f)
+}
+
+/// As [`crate::gelu`].
+pub fn gelu(x: Tensor<2>) -> Tensor<2> {
+    gelu_approximate(x)
 }
 
 /// As [`crate::rope`].
@@ -70,24 +83,67 @@ pub fn rope(x: Tensor<4>, cos: Tensor<3>, sin: Tensor<3>) -> Tensor<4> {
     Tensor::cat(vec![turned_low, high * cos + low * sin], 3)
 }
 
-/// As [`crate::adamw`]: (param, m, v).
+/// As [`crate::clip`] of one gradient and [`crate::adamw`]: (param, m, v).
 #[expect(clippy::too_many_arguments, reason = "the operands of the equation")]
 pub fn adamw(
     param: Tensor<1>,
     grad: Tensor<1>,
     m: Tensor<1>,
     v: Tensor<1>,
-    grad_scale: Tensor<1>,
+    max_norm: f32,
+    decayed: usize,
     lr: f64,
     step: u64,
     cfg: &crate::AdamW,
 ) -> (Tensor<1>, Tensor<1>, Tensor<1>) {
-    let grad = grad * grad_scale;
+    let norm = grad.clone().powi_scalar(2).sum().sqrt();
+    let grad = grad * norm.add_scalar(1e-6).recip().mul_scalar(max_norm).clamp_max(1.0);
     let m = m.mul_scalar(cfg.beta1) + grad.clone().mul_scalar(1.0 - cfg.beta1);
     let v = v.mul_scalar(cfg.beta2) + grad.powi_scalar(2).mul_scalar(1.0 - cfg.beta2);
     let bias = |beta: f32| 1.0 - f64::from(beta).powf(step as f64);
     let (bias1, bias2) = (bias(cfg.beta1), bias(cfg.beta2));
     let direction = m.clone().div_scalar(bias1) / v.clone().div_scalar(bias2).sqrt().add_scalar(cfg.eps);
-    let param = param.mul_scalar(1.0 - lr * f64::from(cfg.weight_decay)) - direction.mul_scalar(lr);
+    let rest = param.dims()[0] - decayed;
+    let kept = param.clone().narrow(0, 0, decayed).mul_scalar(1.0 - lr * f64::from(cfg.weight_decay));
+    let param = if rest == 0 { kept } else { Tensor::cat(vec![kept, param.narrow(0, decayed, rest)], 0) } - direction.mul_scalar(lr);
     (param, m, v)
+}
+
+/// As [`crate::block`], every weight cut from the segment.
+pub fn block(x: Tensor<2>, weights: Tensor<1>, positions: &crate::Positions, block: &crate::Block) -> Tensor<2> {
+    let places = block.places();
+    let gpt2 = block.family == crate::Family::Gpt2;
+    let layout = if gpt2 { crate::Layout::InOut } else { crate::Layout::OutIn };
+    let (d, e) = (block.hidden_size, block.head_dim);
+    let [b, t] = positions.first.dims();
+    let vector = |at: usize, size: usize| weights.clone().narrow(0, at, size);
+    let norm = |x: Tensor<2>, at: crate::Affine| match at.bias {
+        Some(bias) => layer_norm(x, vector(at.weight, d), vector(bias, d), block.eps),
+        None => rms_norm(x, vector(at.weight, d), block.eps),
+    };
+    let project = |x: Tensor<2>, at: crate::Affine, outputs: usize| {
+        let inputs = x.dims()[1];
+        let shape = if gpt2 { [inputs, outputs] } else { [outputs, inputs] };
+        let bias = at.bias.map(|at| vector(at, outputs).unsqueeze());
+        linear(x, vector(at.weight, inputs * outputs).reshape(shape), bias, layout)
+    };
+
+    let (h, kv) = (block.num_heads, block.num_kv_heads);
+    let qkv = project(norm(x.clone(), places.attention_norm), places.qkv, (h + 2 * kv) * e).reshape([b, t, h + 2 * kv, e]);
+    let turned = |first: usize, heads: usize, norm: usize| {
+        let mut part = qkv.clone().narrow(2, first, heads);
+        if let Some(at) = places.head_norms {
+            let rows = part.reshape([b * t * heads, e]);
+            part = rms_norm(rows, vector(at[norm], e), block.eps).reshape([b, t, heads, e]);
+        }
+        if gpt2 { part } else { rope(part, positions.cos.clone(), positions.sin.clone()) }
+    };
+    let (q, k, v) = (turned(0, h, 0), turned(h, kv, 1), qkv.clone().narrow(2, h + kv, kv));
+    let scale = (e as f32).sqrt().recip();
+    let mixed = attention(q, k, v, positions.first.clone(), positions.last.clone(), scale).reshape([b * t, h * e]);
+    let x = x + project(mixed, places.out, d);
+    let f = block.intermediate_size;
+    let raised = project(norm(x.clone(), places.mlp_norm), places.up, if gpt2 { f } else { 2 * f });
+    let active = if gpt2 { gelu(raised) } else { swiglu(raised) };
+    x + project(active, places.down, d)
 }

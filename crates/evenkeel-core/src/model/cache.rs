@@ -16,17 +16,15 @@ pub struct KvCache {
 
 #[derive(Debug)]
 struct Layer {
-    /// Taken while being written, so that the buffer has one owner and is written in place.
-    keys: Option<Tensor<4>>,
-    values: Option<Tensor<4>>,
+    /// Keys and values; taken while being written, so that each buffer has one owner and is written in place.
+    kept: Option<[Tensor<4>; 2]>,
 }
 
 impl KvCache {
     /// Room for `capacity` columns of `batch` rows.
     pub fn new(config: &ModelConfig, batch: usize, capacity: usize, device: &Device) -> Self {
         let shape = [batch, capacity, config.num_kv_heads, config.head_dim];
-        let zeros = || Some(Tensor::zeros(shape, device));
-        let layer = |_| Layer { keys: zeros(), values: zeros() };
+        let layer = |_| Layer { kept: Some([(); 2].map(|()| Tensor::zeros(shape, device))) };
         Self { layers: (0..config.num_layers).map(layer).collect(), len: 0, capacity }
     }
 
@@ -63,12 +61,13 @@ impl KvCache {
         self.change(|tensor| tensor.select(0, rows.clone()));
     }
 
-    /// Writes new columns of `layer` after the filled ones. keys, values [B, T, K, D] → all [B, S, K, D].
+    /// Hands keys and values of `layer` to `f`, which writes columns after the filled ones, and takes them back.
     /// The columns count as filled only after [`KvCache::advance`], once every layer has them.
-    pub(super) fn append(&mut self, layer: usize, keys: Tensor<4>, values: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
-        let start = self.len;
-        let layer = &mut self.layers[layer];
-        (write(&mut layer.keys, start, keys), write(&mut layer.values, start, values))
+    pub(super) fn update<T>(&mut self, layer: usize, f: impl FnOnce([Tensor<4>; 2]) -> (T, [Tensor<4>; 2])) -> T {
+        let slot = &mut self.layers[layer].kept;
+        let (result, kept) = f(slot.take().expect("a layer's cache is only taken during a write"));
+        *slot = Some(kept);
+        result
     }
 
     /// Counts `columns` more as filled.
@@ -78,16 +77,7 @@ impl KvCache {
 
     fn change(&mut self, f: impl Fn(Tensor<4>) -> Tensor<4>) {
         for layer in &mut self.layers {
-            layer.keys = layer.keys.take().map(&f);
-            layer.values = layer.values.take().map(&f);
+            layer.kept = layer.kept.take().map(|kept| kept.map(&f));
         }
     }
-}
-
-fn write(slot: &mut Option<Tensor<4>>, start: usize, new: Tensor<4>) -> Tensor<4> {
-    let [b, t, k, d] = new.dims();
-    let all = slot.take().expect("a layer's cache is only taken during a write");
-    let all = all.slice_assign([0..b, start..start + t, 0..k, 0..d], new);
-    *slot = Some(all.clone());
-    all
 }

@@ -92,8 +92,8 @@ impl Folder<'_> {
     }
 
     fn weights(&self, config: &ModelConfig, head: Head, device: &Device) -> Result<super::Params> {
-        let slots = layout::layout(config, head);
-        let mut gathering = tensors::Gathering::new(config, &slots, device);
+        let layout = layout::layout(config, head);
+        let mut gathering = tensors::Gathering::new(config, &layout, device);
         let shards = self.shards()?;
         for shard in &shards {
             let bytes = self.need(shard, "the index names it; download the model again")?;

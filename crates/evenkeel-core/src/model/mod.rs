@@ -10,14 +10,13 @@ mod fields;
 mod generate;
 mod hf;
 mod input;
-mod layers;
 mod layout;
 mod params;
 mod rope;
 mod sampling;
 mod tensors;
 
-use burn::tensor::{Device, Tensor, Transaction};
+use burn::tensor::{Device, Tensor};
 use evenkeel_kernels::{Layout, linear};
 use sha2::{Digest, Sha256};
 
@@ -26,7 +25,7 @@ pub use config::{Arch, Head, ModelConfig, RopeStretch, SUPPORTED};
 pub use generate::{Completion, generate};
 pub use hf::{ModelFiles, Pretrained, load, load_text, save};
 pub use input::Input;
-pub use params::{Param, Params};
+pub use params::{Param, Params, Segment};
 pub use sampling::Sampling;
 
 use crate::{Error, Result};
@@ -42,6 +41,8 @@ pub struct Model {
     pub head: Head,
     /// Rotary table; absent in GPT-2.
     rope: Option<rope::RopeTable>,
+    /// The gradient pass computes each block once more instead of keeping its activations: slower, in less memory.
+    pub gradient_checkpointing: bool,
 }
 
 impl Model {
@@ -54,21 +55,21 @@ impl Model {
 
     /// A model of given parameters, which must be those of the layout.
     pub(crate) fn from_params(config: ModelConfig, params: Params, head: Head) -> Self {
-        let device = params.iter().next().expect("a model has parameters").value.device();
+        let device = device_of(&params);
         let rope = (config.arch != Arch::Gpt2).then(|| rope::RopeTable::new(&config, &device.inner()));
-        Self { config, params, head, rope }
+        Self { config, params, head, rope, gradient_checkpointing: false }
     }
 
     /// Hidden states after the final norm. → [B·T, D].
     pub fn hidden(&self, input: &Input) -> Tensor<2> {
-        decoder::hidden(&self.config, &self.params, self.rope.as_ref(), input, None)
+        decoder::hidden(self, self.rope.as_ref(), input, None)
     }
 
     /// As [`Model::hidden`] for tokens that follow those in `cache`, which then holds them too. The cache must have
     /// room ([`KvCache::reserve`]); `first` and `last` of `input` name columns of the cache.
     pub fn hidden_cached(&self, input: &Input, cache: &mut KvCache) -> Tensor<2> {
         assert!(cache.len() + input.time <= cache.capacity(), "the cache has no room for these tokens");
-        decoder::hidden(&self.config, &self.params, self.rope.as_ref(), input, Some(cache))
+        decoder::hidden(self, self.rope.as_ref(), input, Some(cache))
     }
 
     /// Next-token logits. hidden [N, D] → [N, V]. Select rows first, so that only needed positions pay.
@@ -92,7 +93,7 @@ impl Model {
 
     /// The device of the weights, on which a forward pass runs.
     pub fn device(&self) -> Device {
-        self.params.iter().next().expect("a model has parameters").value.device()
+        device_of(&self.params)
     }
 
     /// The same weights, each a leaf of a new graph.
@@ -109,35 +110,28 @@ impl Model {
 
     /// The trunk with a new score head: how a reward model starts from a language model.
     pub fn with_score_head(&self, seed: u64) -> Self {
-        let device = self.device();
-        let slots = layout::layout(&self.config, Head::Score);
-        let keep = |slot: &layout::Slot| match self.params.get(&slot.name) {
-            Some(param) => param.clone(),
-            None => params::init(slot, seed, &device),
-        };
-        Self { params: Params::new(slots.iter().map(keep).collect()), head: Head::Score, ..self.clone() }
+        let layout = layout::layout(&self.config, Head::Score);
+        Self { params: self.params.with_layout(&layout, seed, &self.device()), head: Head::Score, ..self.clone() }
     }
 
     /// As [`Model::with_score_head`] with a head of zeros: a value model that starts at V = 0 everywhere.
     pub fn with_zero_score_head(&self) -> Self {
         let mut model = self.with_score_head(0);
-        model.params.iter_mut().filter(|p| p.name == SCORE).for_each(|p| p.value = p.value.zeros_like());
+        let head = model.params.segments_mut().last_mut().expect("a model has parameters"); // the layout ends with it
+        head.value = head.value.zeros_like();
         model
     }
 
     /// A head of zeros alone, for hidden states of another model's trunk: only [`Model::scores`] can be asked of it.
     pub fn zero_score_head_alone(&self) -> Self {
         let with_head = self.with_zero_score_head();
-        let params = Params::new(with_head.params.iter().filter(|p| p.name == SCORE).cloned().collect());
-        Self { params, ..with_head }
+        Self { params: with_head.params.only(SCORE), ..with_head }
     }
 
     /// Every parameter's name, shape and elements, in one readback.
     pub async fn weights(&self) -> Result<Vec<(String, Vec<usize>, Vec<f32>)>> {
-        let read = self.params.iter().fold(Transaction::default(), |read, p| read.register(p.value.clone().inner()));
-        let data = read.execute_async().await.map_err(device_error)?;
-        let named = self.params.iter().zip(data);
-        named.map(|(p, data)| Ok((p.name.clone(), p.shape.clone(), data.try_into_vec::<f32>().map_err(device_error)?))).collect()
+        let segments = self.params.read().await?;
+        Ok(self.params.parts(&segments).map(|(p, values)| (p.name.clone(), p.shape.clone(), values.to_vec())).collect())
     }
 
     /// SHA-256 over names, shapes and bits of all parameters, in hexadecimal.
@@ -151,6 +145,10 @@ impl Model {
         }
         Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
+}
+
+fn device_of(params: &Params) -> Device {
+    params.segments().first().expect("a model has parameters").value.device()
 }
 
 /// Whatever the device reports while being read.

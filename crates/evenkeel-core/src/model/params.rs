@@ -1,54 +1,105 @@
-//! Parameters: one ordered list under Hugging Face names, each kept flat (the forward pass reshapes, which is free).
+//! Parameters under Hugging Face names, kept in a few flat segments: one for each block, one for every other parameter.
+//!
+//! A segment is one tensor on the device, so that a block's kernels, its gradient and the optimiser see one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData, Transaction};
 
-use super::layout::{Slot, Start};
-use crate::rng;
+use super::layout::{Layout, Slot, Start};
+use super::device_error;
+use crate::{Result, rng};
 
-/// One parameter.
+/// One parameter and its place.
 #[derive(Debug, Clone)]
 pub struct Param {
     /// Name in the Hugging Face state dict.
     pub name: String,
-    /// Shape in the state dict; `value` holds its elements in row-major order.
+    /// Shape in the state dict; elements lie in row-major order.
     pub shape: Vec<usize>,
-    pub value: Tensor<1>,
-    /// Weight decay applies: false for biases and normalisation weights.
-    pub decay: bool,
+    /// Index of its segment.
+    segment: usize,
+    /// The first of its numbers there.
+    at: usize,
 }
 
-/// All parameters of a model, in the order of its state dict.
+impl Param {
+    /// Number of elements.
+    pub fn num_elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+/// One tensor that holds the numbers of one or more parameters.
+#[derive(Debug, Clone)]
+pub struct Segment {
+    /// `[P]`; what lies between parameters (the padding of a block's layout) is 0.
+    pub value: Tensor<1>,
+    /// Weight decay applies to this many numbers, from the first on.
+    pub decayed: usize,
+}
+
+/// All parameters of a model, in the order of its state dict. A clone shares the numbers until one of the two changes.
 #[derive(Debug, Clone)]
 pub struct Params {
-    list: Vec<Param>,
+    list: Arc<[Param]>,
     /// Name to position; only ever looked up, never iterated.
     index: Arc<HashMap<String, usize>>,
+    segments: Vec<Segment>,
 }
 
 impl Params {
-    pub fn new(list: Vec<Param>) -> Self {
-        let index = list.iter().enumerate().map(|(i, p)| (p.name.clone(), i));
-        let index = Arc::new(index.collect());
-        Self { list, index }
+    /// Draws every parameter anew; each has a stream of its own, so that one more layer leaves the others as they were.
+    pub fn init(layout: &Layout, seed: u64, device: &Device) -> Self {
+        let mut assembly = Assembly::new(layout, device);
+        for (i, slot) in layout.slots.iter().enumerate() {
+            assembly.put(i, &init(slot, seed));
+        }
+        assembly.finish()
     }
 
-    /// Draws every parameter anew; each has a stream of its own, so that one more layer leaves the others as they were.
-    pub fn init(slots: &[Slot], seed: u64, device: &Device) -> Self {
-        Self::new(slots.iter().map(|slot| init(slot, seed, device)).collect())
+    fn new(layout: &Layout, segments: Vec<Segment>) -> Self {
+        let param = |slot: &Slot| Param { name: slot.name.clone(), shape: slot.shape.clone(), segment: slot.segment, at: slot.at };
+        let list: Arc<[Param]> = layout.slots.iter().map(param).collect();
+        let index = list.iter().enumerate().map(|(i, p)| (p.name.clone(), i)).collect();
+        Self { list, index: Arc::new(index), segments }
+    }
+
+    /// The parameters of `layout`: segments that these have under the same names stay, the others are drawn anew.
+    pub(super) fn with_layout(&self, layout: &Layout, seed: u64, device: &Device) -> Self {
+        let kept = |segment: usize| {
+            let first = layout.slots.iter().find(|slot| slot.segment == segment).expect("a segment holds a parameter");
+            self.get(&first.name).map(|param| self.segments[param.segment].clone())
+        };
+        let mut assembly = Assembly::new(layout, device);
+        for (segment, size) in layout.segments.iter().enumerate() {
+            match kept(segment) {
+                Some(kept) if kept.value.dims() == [size.len] => assembly.done[segment] = Some(kept),
+                _ => {
+                    for (i, slot) in layout.slots.iter().enumerate().filter(|(_, slot)| slot.segment == segment) {
+                        assembly.put(i, &init(slot, seed));
+                    }
+                }
+            }
+        }
+        assembly.finish()
+    }
+
+    /// The parameter of that name alone. Panics where there is none or it shares its segment.
+    pub(super) fn only(&self, name: &str) -> Self {
+        let param = self.get(name).expect("every parameter of the layout is present");
+        let segment = self.segments[param.segment].clone();
+        assert_eq!(segment.value.dims(), [param.num_elements()], "{name} shares its segment");
+        let list: Arc<[Param]> = [Param { segment: 0, at: 0, ..param.clone() }].into();
+        Self { list, index: Arc::new(HashMap::from([(name.to_owned(), 0)])), segments: vec![segment] }
     }
 
     pub fn iter(&self) -> std::slice::Iter<'_, Param> {
         self.list.iter()
     }
 
-    pub fn iter_mut(&mut self) -> std::slice::IterMut<'_, Param> {
-        self.list.iter_mut()
-    }
-
-    /// Number of parameters (tensors).
+    /// Number of parameters (tensors of the state dict).
     pub fn len(&self) -> usize {
         self.list.len()
     }
@@ -63,48 +114,114 @@ impl Params {
 
     /// Number of elements of all parameters together.
     pub fn num_elements(&self) -> usize {
-        self.list.iter().map(|p| p.shape.iter().product::<usize>()).sum()
+        self.list.iter().map(Param::num_elements).sum()
     }
 
-    /// A copy with every value passed through `f`.
+    /// The tensors that hold the numbers.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// As [`Params::segments`], to be replaced by others of the same size.
+    pub fn segments_mut(&mut self) -> &mut [Segment] {
+        &mut self.segments
+    }
+
+    /// A copy with every segment passed through `f`.
     pub fn map(&self, f: impl Fn(Tensor<1>) -> Tensor<1>) -> Self {
-        let change = |p: &Param| Param { value: f(p.value.clone()), ..p.clone() };
-        Self { list: self.list.iter().map(change).collect(), index: self.index.clone() }
+        let change = |segment: &Segment| Segment { value: f(segment.value.clone()), decayed: segment.decayed };
+        Self { segments: self.segments.iter().map(change).collect(), ..self.clone() }
     }
 
-    /// The parameter that the forward pass needs, reshaped. Panics where the layout has no such parameter.
+    /// The numbers of every parameter in host copies of tensors of the segments' sizes: weights, moments, gradients.
+    pub fn parts<'a>(&'a self, segments: &'a [Vec<f32>]) -> impl Iterator<Item = (&'a Param, &'a [f32])> {
+        self.list.iter().map(|param| (param, &segments[param.segment][param.at..][..param.num_elements()]))
+    }
+
+    /// Tensors of the segments' sizes from the numbers of every parameter, which `values` gives in the list's order.
+    ///
+    /// # Errors
+    /// The first of `values`.
+    pub fn assemble(&self, device: &Device, mut values: impl FnMut(&Param) -> Result<Vec<f32>>) -> Result<Vec<Tensor<1>>> {
+        let mut hosts: Vec<Vec<f32>> = self.segments.iter().map(|segment| vec![0.0; segment.value.dims()[0]]).collect();
+        for param in self.list.iter() {
+            hosts[param.segment][param.at..][..param.num_elements()].copy_from_slice(&values(param)?);
+        }
+        Ok(hosts.into_iter().map(|host| upload(host, device)).collect())
+    }
+
+    /// Host copies of the segments, in one readback.
+    pub(super) async fn read(&self) -> Result<Vec<Vec<f32>>> {
+        let read = self.segments.iter().fold(Transaction::default(), |read, s| read.register(s.value.clone().inner()));
+        let data = read.execute_async().await.map_err(device_error)?;
+        data.into_iter().map(|data| data.try_into_vec::<f32>().map_err(device_error)).collect()
+    }
+
+    /// A parameter with a segment of its own, as a vector. Panics where the layout has no such parameter.
     pub(super) fn vector(&self, name: &str) -> Tensor<1> {
-        self.get(name).expect("every parameter of the layout is present").value.clone()
+        let param = self.get(name).expect("every parameter of the layout is present");
+        self.segments[param.segment].value.clone()
     }
 
     /// As [`Params::vector`], as the matrix that the state dict holds.
     pub(super) fn matrix(&self, name: &str) -> Tensor<2> {
         let param = self.get(name).expect("every parameter of the layout is present");
-        param.value.clone().reshape([param.shape[0], param.shape[1]])
+        self.vector(name).reshape([param.shape[0], param.shape[1]])
     }
 }
 
-/// The new parameter of one slot.
-pub(super) fn init(slot: &Slot, seed: u64, device: &Device) -> Param {
+/// Parameters being put together on the host; a segment goes to the device when it is whole.
+pub(super) struct Assembly<'a> {
+    layout: &'a Layout,
+    device: &'a Device,
+    hosts: Vec<Vec<f32>>,
+    /// Parameters that each segment still waits for.
+    missing: Vec<usize>,
+    done: Vec<Option<Segment>>,
+}
+
+impl<'a> Assembly<'a> {
+    pub(super) fn new(layout: &'a Layout, device: &'a Device) -> Self {
+        let mut missing = vec![0; layout.segments.len()];
+        layout.slots.iter().for_each(|slot| missing[slot.segment] += 1);
+        let empty = vec![Vec::new(); missing.len()];
+        Self { layout, device, hosts: empty, done: vec![None; missing.len()], missing }
+    }
+
+    /// The numbers of slot `i`, once.
+    pub(super) fn put(&mut self, i: usize, values: &[f32]) {
+        let slot = &self.layout.slots[i];
+        let host = &mut self.hosts[slot.segment];
+        host.resize(self.layout.segments[slot.segment].len, 0.0);
+        host[slot.at..][..values.len()].copy_from_slice(values);
+        self.missing[slot.segment] -= 1;
+        if self.missing[slot.segment] == 0 {
+            let value = upload(std::mem::take(host), self.device);
+            self.done[slot.segment] = Some(Segment { value, decayed: self.layout.segments[slot.segment].decayed });
+        }
+    }
+
+    /// Panics unless every slot was put.
+    pub(super) fn finish(self) -> Params {
+        let whole = |segment: Option<Segment>| segment.expect("every slot was put");
+        Params::new(self.layout, self.done.into_iter().map(whole).collect())
+    }
+}
+
+fn upload(values: Vec<f32>, device: &Device) -> Tensor<1> {
+    let size = values.len();
+    Tensor::from_data(TensorData::new(values, [size]), device)
+}
+
+/// The first values of one slot.
+fn init(slot: &Slot, seed: u64) -> Vec<f32> {
     let size = slot.shape.iter().product();
-    let values = match slot.start {
+    match slot.start {
         Start::Zeros => vec![0.0; size],
         Start::Ones => vec![1.0; size],
         Start::Normal(std) => {
             let mut stream = rng::stream(seed, &slot.name, 0);
             (0..size).map(|_| (std * rng::normal(&mut stream)) as f32).collect()
         }
-    };
-    from_values(slot, values, device)
-}
-
-/// A parameter from its elements in row-major order.
-pub(super) fn from_values(slot: &Slot, values: Vec<f32>, device: &Device) -> Param {
-    let size = values.len();
-    Param {
-        name: slot.name.clone(),
-        shape: slot.shape.clone(),
-        value: Tensor::from_data(TensorData::new(values, [size]), device),
-        decay: slot.decay,
     }
 }

@@ -15,13 +15,6 @@ pub struct RopeTable {
     sin_pe: Tensor<2>,
 }
 
-/// The rows of the table that one forward needs. Both [B, T, E].
-#[derive(Debug, Clone)]
-pub struct RopeRows {
-    cos_bte: Tensor<3>,
-    sin_bte: Tensor<3>,
-}
-
 impl RopeTable {
     pub fn new(config: &ModelConfig, device: &Device) -> Self {
         let frequencies = frequencies(config);
@@ -34,21 +27,15 @@ impl RopeTable {
         Self { cos_pe: table(f64::cos), sin_pe: table(f64::sin) }
     }
 
-    /// positions [B, T] → the rows to rotate with.
-    pub fn rows(&self, positions_bt: Tensor<2, Int>) -> RopeRows {
+    /// positions [B, T] → cos and sin to rotate with, both [B, T, E].
+    pub fn rows(&self, positions_bt: Tensor<2, Int>) -> [Tensor<3>; 2] {
         let [b, t] = positions_bt.dims();
         let positions_n = positions_bt.reshape([b * t]);
-        let gather = |table: &Tensor<2>| {
+        [&self.cos_pe, &self.sin_pe].map(|table| {
             let [_, e] = table.dims();
             table.clone().select(0, positions_n.clone()).reshape([b, t, e])
-        };
-        RopeRows { cos_bte: gather(&self.cos_pe), sin_bte: gather(&self.sin_pe) }
+        })
     }
-}
-
-/// Rotates the halves of each head. x [B, T, H, D] → [B, T, H, D].
-pub fn rotate(x: Tensor<4>, rows: &RopeRows) -> Tensor<4> {
-    evenkeel_kernels::rope(x, rows.cos_bte.clone(), rows.sin_bte.clone())
 }
 
 /// θ^(−2i/D) for i < D/2, stretched where the model says so.

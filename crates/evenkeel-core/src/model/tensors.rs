@@ -1,27 +1,27 @@
 //! Safetensors to parameters and back: shapes and types are checked against the layout before anything is decoded.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use burn::tensor::Device;
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::config::{Arch, ModelConfig};
-use super::layout::Slot;
-use super::params::{self, Param, Params};
+use super::layout::{Layout, Slot};
+use super::params::{Assembly, Params};
 use crate::{Error, Result};
 
 /// Parameters gathered from one or more safetensors files.
 pub struct Gathering<'a> {
     config: &'a ModelConfig,
     slots: &'a [Slot],
-    device: &'a Device,
-    found: BTreeMap<usize, Param>,
+    assembly: Assembly<'a>,
+    found: BTreeSet<usize>,
 }
 
 impl<'a> Gathering<'a> {
-    pub fn new(config: &'a ModelConfig, slots: &'a [Slot], device: &'a Device) -> Self {
-        Self { config, slots, device, found: BTreeMap::new() }
+    pub fn new(config: &'a ModelConfig, layout: &'a Layout, device: &'a Device) -> Self {
+        Self { config, slots: &layout.slots, assembly: Assembly::new(layout, device), found: BTreeSet::new() }
     }
 
     /// Takes the tensors of one file. `place` names it in errors.
@@ -38,15 +38,15 @@ impl<'a> Gathering<'a> {
             }
         }
         for (at, view) in wanted {
-            let param = params::from_values(&self.slots[at], decode(&view), self.device);
-            self.found.insert(at, param);
+            self.assembly.put(at, &decode(&view));
+            self.found.insert(at);
         }
         Ok(())
     }
 
     /// All parameters, or the first that no file had.
     pub fn finish(self, place: &str) -> Result<Params> {
-        let missing = (0..self.slots.len()).find(|at| !self.found.contains_key(at));
+        let missing = (0..self.slots.len()).find(|at| !self.found.contains(at));
         if let Some(at) = missing {
             let count = self.slots.len() - self.found.len();
             let slot = &self.slots[at];
@@ -56,7 +56,7 @@ impl<'a> Gathering<'a> {
                 "the weights do not belong to this config.json; download or save the model again",
             ));
         }
-        Ok(Params::new(self.found.into_values().collect()))
+        Ok(self.assembly.finish())
     }
 
     /// The slot that a stored tensor fills, checked; none for buffers that carry no weights.
@@ -76,7 +76,7 @@ impl<'a> Gathering<'a> {
         if !matches!(view.dtype(), Dtype::F32 | Dtype::F16 | Dtype::BF16) {
             return bad(format!("type {:?} is not supported", view.dtype()), "save the model in float32, float16 or bfloat16");
         }
-        if self.found.contains_key(&at) {
+        if self.found.contains(&at) {
             return bad("is in two files".into(), "remove one of the copies");
         }
         Ok(Some(at))

@@ -3,12 +3,12 @@
 use burn::tensor::{Gradients, Tensor};
 use evenkeel_kernels::AdamW as AdamWConfig;
 
-use super::forward::{floats, read};
+use super::forward::read;
 use crate::error::{Error, Result};
 use crate::model::{Model, Params};
 use crate::recipe::{SchedulerType, Training};
 
-/// Gradients of every parameter, summed over the micro-batches of one optimiser step.
+/// Gradients of every segment of parameters, summed over the micro-batches of one optimiser step.
 #[derive(Debug, Default)]
 pub struct GradientSum {
     sums: Vec<Option<Tensor<1>>>,
@@ -23,21 +23,15 @@ impl GradientSum {
     /// Adds what one backward pass left for several parameter sets, such as an actor and its critic.
     pub fn add_all<const K: usize>(sums: [&mut Self; K], params: [&Params; K], mut gradients: Gradients) {
         for (sum, params) in sums.into_iter().zip(params) {
-            sum.sums.resize(params.len(), None);
-            for (total, param) in sum.sums.iter_mut().zip(params.iter()) {
-                let Some(gradient) = param.value.grad_remove(&mut gradients) else { continue };
+            sum.sums.resize(params.segments().len(), None);
+            for (total, segment) in sum.sums.iter_mut().zip(params.segments()) {
+                let Some(gradient) = segment.value.grad_remove(&mut gradients) else { continue };
                 *total = Some(match total.take() {
                     Some(so_far) => so_far + gradient,
                     None => gradient,
                 });
             }
         }
-    }
-
-    /// Global L2 norm over all parameters, `[1]`, on the device; `None` without any gradient.
-    pub fn norm(&self) -> Option<Tensor<1>> {
-        let squares: Vec<Tensor<1>> = self.sums.iter().flatten().map(|g| g.clone().square().sum()).collect();
-        (!squares.is_empty()).then(|| Tensor::cat(squares, 0).sum().sqrt())
     }
 }
 
@@ -46,7 +40,7 @@ impl GradientSum {
 pub struct AdamW {
     /// Updates so far.
     pub step: u64,
-    /// First moments, one per parameter in the model's order, flat.
+    /// First moments, one tensor for each of the model's segments.
     pub first: Vec<Tensor<1>>,
     /// Second moments.
     pub second: Vec<Tensor<1>>,
@@ -57,7 +51,7 @@ pub struct AdamW {
 impl AdamW {
     /// Zero moments for every parameter of `model`.
     pub fn new(model: &Model, training: &Training) -> Self {
-        let zeros = || model.params.iter().map(|p| Tensor::zeros([p.value.dims()[0]], &p.value.device().inner())).collect();
+        let zeros = || model.params.segments().iter().map(|s| Tensor::zeros(s.value.dims(), &s.value.device().inner())).collect();
         Self {
             step: 0,
             first: zeros(),
@@ -72,12 +66,13 @@ impl AdamW {
         }
     }
 
-    /// Reads `extra` and the gradient norm back, refuses what is not finite, then updates `params`.
+    /// Clips the gradients and updates `params`, all on the device, then reads the norm back together with `extra`.
     ///
-    /// Returns the norm before clipping and the values of `extra`. Parameters without a gradient stay as they are.
+    /// Returns the norm before clipping and the values of `extra`. Parameters without a gradient stay as they are; with a norm
+    /// that is not finite all do.
     ///
     /// # Errors
-    /// [`Error::NonFinite`] before anything is changed; [`Error::Device`].
+    /// [`Error::NonFinite`], [`Error::Device`].
     pub async fn update(
         &mut self,
         params: &mut Params,
@@ -86,35 +81,36 @@ impl AdamW {
         extra: Vec<Tensor<1>>,
     ) -> Result<(f64, Vec<Vec<f32>>)> {
         let mut wanted = extra;
-        let norm = gradients.norm();
-        wanted.extend(norm.clone());
+        let clip = self.apply(params, gradients, lr);
+        wanted.extend(clip.clone());
         let mut values = read(wanted).await?;
-        let norm = if norm.is_some() { f64::from(values.pop().expect("the norm was asked for last")[0]) } else { 0.0 };
-        let finite = |what: &str, ok: bool| if ok { Ok(()) } else { Err(Error::NonFinite { step: self.step + 1, what: what.into() }) };
+        let norm = if clip.is_some() { f64::from(values.pop().expect("the norm was asked for last")[0]) } else { 0.0 };
+        let finite = |what: &str, ok: bool| if ok { Ok(()) } else { Err(Error::NonFinite { step: self.step, what: what.into() }) };
         finite("loss", values.iter().flatten().all(|v| v.is_finite()))?;
         finite("grad_norm", norm.is_finite())?;
-        self.apply(params, gradients, lr, self.clip_factor(norm));
         Ok((norm, values))
     }
 
-    /// PyTorch's `clip_grad_norm_`: max_norm / (norm + 1e-6), at most 1.
-    fn clip_factor(&self, norm: f64) -> f64 {
-        if self.max_grad_norm > 0.0 { (self.max_grad_norm / (norm + 1e-6)).min(1.0) } else { 1.0 }
-    }
-
-    fn apply(&mut self, params: &mut Params, gradients: GradientSum, lr: f64, factor: f64) {
+    /// → the gradients' norm and the factor that clipped them `[2]`; none without any gradient.
+    fn apply(&mut self, params: &mut Params, gradients: GradientSum, lr: f64) -> Option<Tensor<1>> {
         self.step += 1;
-        let Some(device) = gradients.sums.iter().flatten().next().map(Tensor::device) else { return };
-        let scale = floats(&[factor as f32], &device);
-        for (i, (param, gradient)) in params.iter_mut().zip(gradients.sums).enumerate() {
-            let Some(gradient) = gradient else { continue };
-            let config = if param.decay { self.config } else { AdamWConfig { weight_decay: 0.0, ..self.config } };
-            let value = param.value.clone().inner();
-            let (first, second) = (self.first[i].clone(), self.second[i].clone());
-            let (value, first, second) = evenkeel_kernels::adamw(value, gradient, first, second, scale.clone(), lr, self.step, &config);
-            param.value = value.autodiff().require_grad();
-            (self.first[i], self.second[i]) = (first, second);
+        let present: Vec<Tensor<1>> = gradients.sums.iter().flatten().cloned().collect();
+        if present.is_empty() {
+            return None;
         }
+        let clip = evenkeel_kernels::clip(&present, self.max_grad_norm as f32);
+        drop(present);
+        let moments = self.first.iter_mut().zip(&mut self.second);
+        for ((segment, gradient), (first, second)) in params.segments_mut().iter_mut().zip(gradients.sums).zip(moments) {
+            let Some(gradient) = gradient else { continue };
+            // What is taken here has one owner, and is updated in place.
+            let take = |tensor: &mut Tensor<1>| std::mem::replace(tensor, clip.clone());
+            let (value, m, v) = (take(&mut segment.value).inner(), take(first), take(second));
+            let (value, m, v) =
+                evenkeel_kernels::adamw(value, gradient, m, v, clip.clone(), segment.decayed, lr, self.step, &self.config);
+            (segment.value, *first, *second) = (value.autodiff().require_grad(), m, v);
+        }
+        Some(clip)
     }
 }
 

@@ -5,10 +5,9 @@
 
 use std::collections::HashMap;
 
-use burn::tensor::Tensor;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
-use super::forward::{floats, read};
+use super::forward::read;
 use super::run::{LoopState, Store, Trainer};
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -17,6 +16,9 @@ use crate::model::Model;
 pub fn folder(step: u64) -> String {
     format!("checkpoints/step-{step:06}")
 }
+
+/// What is kept of every parameter: its value and both moments of AdamW.
+const KINDS: [&str; 3] = ["weight", "first", "second"];
 
 #[derive(serde::Serialize, serde::Deserialize)]
 struct State {
@@ -31,17 +33,23 @@ struct State {
 /// [`Error::Device`] when a weight cannot be read.
 pub async fn files<T: Trainer>(trainer: &mut T, at: &LoopState) -> Result<Vec<(String, Vec<u8>)>> {
     let counters = trainer.counters();
-    let (mut names, mut wanted, mut optimizer_steps) = (Vec::new(), Vec::new(), HashMap::new());
+    let (mut wanted, mut optimizer_steps) = (Vec::new(), HashMap::new());
     for (part, model, optimizer) in trainer.parts() {
         optimizer_steps.insert(part.to_owned(), optimizer.step);
-        for (i, param) in model.params.iter().enumerate() {
-            for (kind, tensor) in [("weight", &param.value), ("first", &optimizer.first[i]), ("second", &optimizer.second[i])] {
+        let weights = model.params.segments().iter().map(|segment| &segment.value);
+        wanted.extend(weights.chain(&optimizer.first).chain(&optimizer.second).cloned());
+    }
+    let mut read = read(wanted).await?.into_iter();
+    let (mut names, mut bytes) = (Vec::new(), Vec::new());
+    for (part, model, _) in trainer.parts() {
+        for kind in KINDS {
+            let segments: Vec<_> = read.by_ref().take(model.params.segments().len()).collect();
+            for (param, values) in model.params.parts(&segments) {
                 names.push(format!("{part}.{kind}.{}", param.name));
-                wanted.push(tensor.clone());
+                bytes.push(values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>());
             }
         }
     }
-    let bytes: Vec<Vec<u8>> = read(wanted).await?.iter().map(|v| v.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
     let views = names.iter().zip(&bytes).map(|(name, b)| {
         let view = TensorView::new(Dtype::F32, vec![b.len() / 4], b).expect("the length is the data's");
         (name.as_str(), view)
@@ -68,18 +76,18 @@ pub async fn restore<T: Trainer, S: Store>(trainer: &mut T, store: &mut S) -> Re
     let tensors = SafeTensors::deserialize(&bytes).map_err(|e| broken(format!("state.safetensors: {e}")))?;
     for (part, model, optimizer) in trainer.parts() {
         optimizer.step = state.optimizer_steps.get(part).copied().unwrap_or(0);
-        for (i, param) in model.params.iter_mut().enumerate() {
-            let (len, device) = (param.value.dims()[0], param.value.device().inner());
-            let load = |kind: &str| -> Result<Tensor<1>> {
+        let device = model.device().inner();
+        let load = |kind: &str| {
+            model.params.assemble(&device, |param| {
                 let name = format!("{part}.{kind}.{}", param.name);
-                let values = values(&tensors, &name)
-                    .filter(|v| v.len() == len)
-                    .ok_or_else(|| broken(format!("{name} is missing or of another size")))?;
-                Ok(floats(&values, &device))
-            };
-            let (weight, first, second) = (load("weight")?, load("first")?, load("second")?);
-            param.value = weight.autodiff().require_grad();
-            (optimizer.first[i], optimizer.second[i]) = (first, second);
+                let values = values(&tensors, &name).filter(|v| v.len() == param.num_elements());
+                values.ok_or_else(|| broken(format!("{name} is missing or of another size")))
+            })
+        };
+        let [weights, first, second] = KINDS.map(load);
+        (optimizer.first, optimizer.second) = (first?, second?);
+        for (segment, weights) in model.params.segments_mut().iter_mut().zip(weights?) {
+            segment.value = weights.autodiff().require_grad();
         }
     }
     trainer.restore_counters(&state.counters);
@@ -96,9 +104,12 @@ pub async fn model<S: Store>(like: &Model, store: &mut S, step: u64) -> Result<M
     let tensors = SafeTensors::deserialize(&bytes).map_err(|e| gone(&e.to_string()))?;
     let mut model = like.frozen();
     let device = model.device();
-    for param in model.params.iter_mut() {
+    let weights = model.params.assemble(&device, |param| {
         let found = ["policy", "reward"].iter().find_map(|part| values(&tensors, &format!("{part}.weight.{}", param.name)));
-        param.value = floats(&found.ok_or_else(|| gone(&param.name))?, &device);
+        found.ok_or_else(|| gone(&param.name))
+    })?;
+    for (segment, weights) in model.params.segments_mut().iter_mut().zip(weights) {
+        segment.value = weights;
     }
     Ok(model)
 }

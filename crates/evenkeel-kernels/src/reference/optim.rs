@@ -1,13 +1,15 @@
-//! Twin of `shaders/optim/adamw.wgsl`: one AdamW update of a flat parameter.
+//! Twin of `shaders/optim/*.wgsl`: AdamW on flat parameters, and the clipping of their gradient by its norm.
 //!
-//! N numbers.  Source: Loshchilov and Hutter 2019, algorithm 2.
+//! N numbers.  Source: Loshchilov and Hutter 2019, algorithm 2; PyTorch's `clip_grad_norm_`.
 
-use super::fill_rows;
+use super::{fill_rows, map_rows};
 
 /// The numbers of one update, as the shader gets them.
 #[derive(Clone, Copy, Debug)]
 pub struct Update {
     pub lr: f32,
+    /// How many numbers decay, from the first on.
+    pub decayed: usize,
     /// lr · weight decay
     pub decay: f32,
     pub beta1: f32,
@@ -24,9 +26,14 @@ pub struct Update {
 /// Numbers that one task owns.
 const CHUNK: usize = 4096;
 
-/// g = grad grad_scale, m ← β1 m + (1 − β1) g, v ← β2 v + (1 − β2) g²,
+/// g = grad scale, m ← β1 m + (1 − β1) g, v ← β2 v + (1 − β2) g²,
 /// param ← param − decay param − lr (m / bias1) / (√(v / bias2) + eps).  All `[N]` → param, m, v
-pub fn adamw(param: &[f32], grad: &[f32], m: &[f32], v: &[f32], grad_scale: f32, update: &Update) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+///
+/// `scale` is [`clip`]'s: below 0 everything stays as it is.
+pub fn adamw(param: &[f32], grad: &[f32], m: &[f32], v: &[f32], scale: f32, update: &Update) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    if scale < 0.0 {
+        return (param.to_vec(), m.to_vec(), v.to_vec());
+    }
     let number = f64::from;
     let mut new_param = vec![0.0; param.len()];
     let moments = fill_rows(&mut new_param, CHUNK, |chunk, new_param| {
@@ -34,16 +41,36 @@ pub fn adamw(param: &[f32], grad: &[f32], m: &[f32], v: &[f32], grad_scale: f32,
         let (mut new_m, mut new_v) = (vec![0.0; new_param.len()], vec![0.0; new_param.len()]);
         for (i, out) in new_param.iter_mut().enumerate() {
             let at = start + i;
-            let g = number(grad[at]) * number(grad_scale);
+            let g = number(grad[at]) * number(scale);
             let m = number(update.beta1) * number(m[at]) + number(update.one_minus_beta1) * g;
             let v = number(update.beta2) * number(v[at]) + number(update.one_minus_beta2) * g * g;
             let step = (m / number(update.bias1)) / ((v / number(update.bias2)).sqrt() + number(update.eps));
             let p = number(param[at]);
-            *out = (p - number(update.decay) * p - number(update.lr) * step) as f32;
+            let decay = if at < update.decayed { number(update.decay) } else { 0.0 };
+            *out = (p - decay * p - number(update.lr) * step) as f32;
             (new_m[i], new_v[i]) = (m as f32, v as f32);
         }
         (new_m, new_v)
     });
     let (m, v): (Vec<_>, Vec<_>) = moments.into_iter().unzip();
     (new_param, m.concat(), v.concat())
+}
+
+/// Σ x² in parts, one of every 4096 numbers.  x `[N]`
+pub fn sum_squares(x: &[f32]) -> Vec<f32> {
+    map_rows(x.len().div_ceil(CHUNK), |chunk| {
+        let x = &x[chunk * CHUNK..x.len().min((chunk + 1) * CHUNK)];
+        x.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>() as f32
+    })
+}
+
+/// norm = √Σ partial, scale = min(1, max_norm / (norm + 1e-6)), 1 where max_norm is 0, −1 where the norm is not finite.
+/// → `[norm, scale]`
+pub fn clip(partial: &[f32], max_norm: f32) -> [f32; 2] {
+    let norm = partial.iter().map(|&x| f64::from(x)).sum::<f64>().sqrt() as f32;
+    let scale = match max_norm > 0.0 {
+        true => (f64::from(max_norm) / (f64::from(norm) + 1e-6)).min(1.0) as f32,
+        false => 1.0,
+    };
+    [norm, if norm.is_finite() { scale } else { -1.0 }]
 }

@@ -1,8 +1,12 @@
-//! Twin of `shaders/rope/rotate.wgsl`: rotary position embedding in the rotate-half order of Llama.
+//! Twin of `shaders/rope/*.wgsl`: rotary position embedding in the rotate-half order of Llama, alone and with the split of a
+//! joint projection into queries, keys and values.
 //!
-//! B batch, T time, H heads, D head dimension.  Source: Su et al. 2021.
+//! B batch, T time, H query heads, K key/value heads, D head dimension.  Source: Su et al. 2021.
 
 use super::fill_rows;
+
+/// Angles of every token: cos and sin `[B,T,D/2]`.
+pub type Angles<'a> = (&'a [f32], &'a [f32]);
 
 /// With j < D/2: `out[j] = x[j] cos − x[j + D/2] sin`, `out[j + D/2] = x[j + D/2] cos + x[j] sin`.
 ///
@@ -22,4 +26,30 @@ pub fn rotate(x: &[f32], cos: &[f32], sin: &[f32], heads: usize, half: usize, di
         }
     });
     out
+}
+
+/// The parts of every token's row, q and k rotated where there are angles.
+///
+/// qkv `[B,T,H+2K,D]`, heads `[H,K]` → q `[B,T,H,D]`, k and v `[B,T,K,D]`
+pub fn split(qkv: &[f32], angles: Option<Angles>, [h, kv]: [usize; 2], d: usize) -> [Vec<f32>; 3] {
+    let width = (h + 2 * kv) * d;
+    let part = |first: usize, heads: usize| -> Vec<f32> {
+        qkv.chunks(width).flat_map(|row| &row[first * d..(first + heads) * d]).copied().collect()
+    };
+    let turned = |x: Vec<f32>, heads: usize| match angles {
+        Some((cos, sin)) => rotate(&x, cos, sin, heads, d / 2, 1.0),
+        None => x,
+    };
+    [turned(part(0, h), h), turned(part(h, kv), kv), part(h + kv, kv)]
+}
+
+/// The gradient of [`split`].  dq `[B,T,H,D]`, dk and dv `[B,T,K,D]`, heads `[H,K]` → `[B,T,H+2K,D]`
+pub fn merge([dq, dk, dv]: [&[f32]; 3], angles: Option<Angles>, [h, kv]: [usize; 2], d: usize) -> Vec<f32> {
+    let turned_back = |x: &[f32], heads: usize| match angles {
+        Some((cos, sin)) => rotate(x, cos, sin, heads, d / 2, -1.0),
+        None => x.to_vec(),
+    };
+    let (dq, dk) = (turned_back(dq, h), turned_back(dk, kv));
+    let rows = dq.chunks(h * d).zip(dk.chunks(kv * d)).zip(dv.chunks(kv * d));
+    rows.flat_map(|((q, k), v)| [q, k, v].concat()).collect()
 }

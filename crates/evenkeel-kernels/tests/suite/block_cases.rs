@@ -1,10 +1,13 @@
 //! The inputs of the smaller kernels of a transformer block and of its optimiser; as `cases.rs`.
 
 use burn::tensor::{Device, Tensor};
-use evenkeel_kernels::{AdamW, Layout, adamw, linear, linear_bias, linear_residual, rms_norm, rope, stock, swiglu};
+use evenkeel_kernels::{
+    AdamW, Block, Family, Layout, Positions, adamw, block_cached, clip, gelu, layer_norm, linear, linear_bias, linear_residual, rms_norm,
+    rope, stock, swiglu,
+};
 
 use crate::cases::Maths;
-use crate::common::{Numbers, Output, floats, read, with_outliers};
+use crate::common::{Numbers, Output, floats, ints, read, with_outliers};
 
 pub struct BlockCase {
     pub name: &'static str,
@@ -21,12 +24,21 @@ pub const BLOCKS: &[BlockCase] = &[
     BlockCase { name: "rms_norm, smallest", sizes: [1, 1, 0], run: run_rms_norm },
     BlockCase { name: "rms_norm, odd", sizes: [29, 33, 0], run: run_rms_norm },
     BlockCase { name: "rms_norm, wide", sizes: [5, 517, 0], run: run_rms_norm },
+    BlockCase { name: "layer_norm, smallest", sizes: [1, 2, 0], run: run_layer_norm },
+    BlockCase { name: "layer_norm, odd", sizes: [29, 33, 0], run: run_layer_norm },
+    BlockCase { name: "layer_norm, wide", sizes: [5, 517, 0], run: run_layer_norm },
+    BlockCase { name: "gelu, odd", sizes: [13, 41, 0], run: run_gelu },
     BlockCase { name: "swiglu", sizes: [13, 41, 0], run: run_swiglu },
     BlockCase { name: "swiglu, several workgroups", sizes: [37, 29, 0], run: run_swiglu },
     BlockCase { name: "rope", sizes: [13, 3, 10], run: run_rope },
     BlockCase { name: "rope, one head", sizes: [29, 1, 2], run: run_rope },
     BlockCase { name: "adamw", sizes: [517, 1, 0], run: run_adamw },
-    BlockCase { name: "adamw, third step", sizes: [1757, 3, 0], run: run_adamw },
+    BlockCase { name: "adamw, third step", sizes: [7757, 3, 0], run: run_adamw },
+    BlockCase { name: "clip, not finite", sizes: [700, 0, 0], run: run_not_finite },
+    BlockCase { name: "block of Llama, odd", sizes: [2, 5, 3], run: run_llama },
+    BlockCase { name: "block of Llama, no padding", sizes: [1, 17, 16], run: run_dense_llama },
+    BlockCase { name: "block of Qwen3, odd", sizes: [2, 5, 3], run: run_qwen3 },
+    BlockCase { name: "block of GPT-2, odd", sizes: [2, 5, 4], run: run_gpt2 },
 ];
 
 /// Both layouts, a bias and a residual, one after another.  x [N,I] → [N,O] → [N,I] → [N,I] → [N,I]
@@ -80,22 +92,43 @@ fn run_rms_norm([n, d, _]: [usize; 3], maths: Maths, device: &Device) -> Vec<Out
     ]
 }
 
-fn run_swiglu([n, f, _]: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
+fn run_layer_norm([n, d, _]: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
     let device = device.clone().autodiff();
-    let mut numbers = Numbers::new(12);
-    let mut next = |scale: f32| floats(&with_outliers(numbers.many(n * f, scale)), [n, f], &device).require_grad();
-    let (gate, up) = (next(5.0), next(1.0));
-    let out = match maths {
-        Maths::Ours => swiglu(gate.clone(), up.clone()),
-        Maths::Stock => stock::swiglu(gate.clone(), up.clone()),
+    let mut numbers = Numbers::new(16);
+    let off_centre: Vec<_> = with_outliers(numbers.many(n * d, 0.5)).iter().map(|x| x + 3.0).collect();
+    let x = floats(&off_centre, [n, d], &device).require_grad();
+    let weight = floats(&numbers.many(d, 1.0), [d], &device).require_grad();
+    let bias = floats(&numbers.many(d, 1.0), [d], &device).require_grad();
+    let y = match maths {
+        Maths::Ours => layer_norm(x.clone(), weight.clone(), bias.clone(), EPS),
+        Maths::Stock => stock::layer_norm(x.clone(), weight.clone(), bias.clone(), EPS),
     };
-    let dout = floats(&Numbers::new(13).many(n * f, 1.0), [n, f], &device);
-    let grads = (out.clone() * dout).sum().backward();
+    let dy = floats(&numbers.many(n * d, 1.0), [n, d], &device);
+    let grads = (y.clone() * dy).sum().backward();
     vec![
-        Output { name: "dgate", values: read(gate.grad(&grads).expect("a gradient")) },
-        Output { name: "dup", values: read(up.grad(&grads).expect("a gradient")) },
-        Output { name: "out", values: read(out) },
+        Output { name: "dx", values: read(x.grad(&grads).expect("a gradient")) },
+        Output { name: "dweight", values: read(weight.grad(&grads).expect("a gradient")) },
+        Output { name: "dbias", values: read(bias.grad(&grads).expect("a gradient")) },
+        Output { name: "y", values: read(y) },
     ]
+}
+
+fn run_swiglu([n, f, _]: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
+    run_activation([n, 2 * f, f], device, if maths == Maths::Ours { swiglu } else { stock::swiglu })
+}
+
+fn run_gelu([n, f, _]: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
+    run_activation([n, f, f], device, if maths == Maths::Ours { gelu } else { stock::gelu })
+}
+
+/// x [N,inputs] → [N,outputs]
+fn run_activation([n, inputs, outputs]: [usize; 3], device: &Device, activation: fn(Tensor<2>) -> Tensor<2>) -> Vec<Output> {
+    let device = device.clone().autodiff();
+    let x = floats(&with_outliers(Numbers::new(12).many(n * inputs, 5.0)), [n, inputs], &device).require_grad();
+    let out = activation(x.clone());
+    let dout = floats(&Numbers::new(13).many(n * outputs, 1.0), [n, outputs], &device);
+    let grads = (out.clone() * dout).sum().backward();
+    vec![Output { name: "dx", values: read(x.grad(&grads).expect("a gradient")) }, Output { name: "out", values: read(out) }]
 }
 
 fn run_rope([t, h, d]: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
@@ -116,19 +149,20 @@ fn run_rope([t, h, d]: [usize; 3], maths: Maths, device: &Device) -> Vec<Output>
     vec![Output { name: "dx", values: read(x.grad(&grads).expect("a gradient")) }, Output { name: "out", values: read(out) }]
 }
 
-/// `steps` updates; the caller keeps the first parameter, so the first update must not write over it.
+/// `steps` updates, the third part of the numbers without decay; the caller keeps the first parameter, so the first update
+/// must not write over it.
 fn run_adamw([n, steps, _]: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
     let mut numbers = Numbers::new(15);
     let start = floats(&numbers.many(n, 1.0), [n], device);
     let cfg = AdamW { beta1: 0.9, beta2: 0.99, eps: 1e-6, weight_decay: 0.1 };
-    let scale = floats(&[0.5], [1], device);
+    let (max_norm, decayed) = (0.5, n - n / 3);
     let mut state = (start.clone(), Tensor::zeros([n], device), Tensor::zeros([n], device));
     for step in 1..=steps as u64 {
         let grad = floats(&numbers.many(n, 1.0), [n], device);
         let (param, m, v) = state;
         state = match maths {
-            Maths::Ours => adamw(param, grad, m, v, scale.clone(), 0.01, step, &cfg),
-            Maths::Stock => stock::adamw(param, grad, m, v, scale.clone(), 0.01, step, &cfg),
+            Maths::Ours => adamw(param, grad.clone(), m, v, clip(&[grad], max_norm), decayed, 0.01, step, &cfg),
+            Maths::Stock => stock::adamw(param, grad, m, v, max_norm, decayed, 0.01, step, &cfg),
         };
     }
     let (param, m, v) = state;
@@ -138,4 +172,106 @@ fn run_adamw([n, steps, _]: [usize; 3], maths: Maths, device: &Device) -> Vec<Ou
         Output { name: "v", values: read(v) },
         Output { name: "start", values: read(start) },
     ]
+}
+
+/// A gradient with one infinite number in it must leave everything as it is.
+fn run_not_finite([n, _, _]: [usize; 3], _: Maths, device: &Device) -> Vec<Output> {
+    let mut numbers = Numbers::new(19);
+    let [param, m, v] = [(); 3].map(|()| floats(&numbers.many(n, 1.0), [n], device));
+    let cfg = AdamW { beta1: 0.9, beta2: 0.99, eps: 1e-6, weight_decay: 0.1 };
+    let mut grad = numbers.many(n, 1.0);
+    grad[n - 1] = f32::INFINITY;
+    let grad = floats(&grad, [n], device);
+    let clip = clip(&[grad.clone()], 1.0);
+    let scale = read(clip.clone())[1];
+    let (param, m, v) = adamw(param, grad, m, v, clip, n, 0.01, 1, &cfg);
+    let named = [("scale", vec![scale]), ("param", read(param)), ("m", read(m)), ("v", read(v))];
+    named.into_iter().map(|(name, values)| Output { name, values }).collect()
+}
+
+fn llama(sizes: [usize; 6], bias: bool) -> Block {
+    let [hidden_size, num_heads, num_kv_heads, head_dim, intermediate_size, _] = sizes;
+    let family = Family::Llama { head_norms: false };
+    Block {
+        family,
+        hidden_size,
+        num_heads,
+        num_kv_heads,
+        head_dim,
+        intermediate_size,
+        qkv_bias: bias,
+        out_bias: bias,
+        mlp_bias: bias,
+        eps: EPS,
+    }
+}
+
+fn run_llama(sizes: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
+    run_block(sizes, llama([20, 6, 2, 4, 23, 0], false), maths, device)
+}
+
+/// Sizes at which nothing needs padding, and every bias.
+fn run_dense_llama(sizes: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
+    let block = llama([64, 4, 2, 32, 64, 0], true);
+    assert!(block.places().dense);
+    run_block(sizes, block, maths, device)
+}
+
+fn run_qwen3(sizes: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
+    run_block(sizes, Block { family: Family::Llama { head_norms: true }, ..llama([20, 6, 2, 4, 23, 0], false) }, maths, device)
+}
+
+fn run_gpt2(sizes: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
+    run_block(sizes, Block { family: Family::Gpt2, ..llama([15, 3, 3, 5, 29, 0], true) }, maths, device)
+}
+
+/// Gradients kept and computed again, and the same tokens in two parts through a cache.
+fn run_block([b, t, split]: [usize; 3], block: Block, maths: Maths, device: &Device) -> Vec<Output> {
+    let device = device.clone().autodiff();
+    let (d, places) = (block.hidden_size, block.places());
+    let mut numbers = Numbers::new(18);
+    let x = floats(&numbers.many(b * t * d, 1.0), [b * t, d], &device).require_grad();
+    let weights = floats(&numbers.many(places.len, 0.4), [places.len], &device).require_grad();
+    let angles = numbers.many(b * t * (block.head_dim / 2), 3.0);
+    let positions = |columns: std::ops::Range<usize>| {
+        let half = block.head_dim / 2;
+        let rows = |values: Vec<f32>| floats::<3>(&values, [b, t, half], &device).narrow(1, columns.start, columns.len());
+        let each = |f: &dyn Fn(usize) -> i32| -> Vec<i32> { (0..b).flat_map(|_| columns.clone().map(f)).collect() };
+        Positions {
+            cos: rows(angles.iter().map(|x| x.cos()).collect()),
+            sin: rows(angles.iter().map(|x| x.sin()).collect()),
+            // Two documents in one row.
+            first: ints(&each(&|i| if i >= 2 { 2 } else { 0 }), [b, columns.len()], &device),
+            last: ints(&each(&|i| i as i32), [b, columns.len()], &device),
+        }
+    };
+    let dy = floats(&numbers.many(b * t * d, 1.0), [b * t, d], &device);
+    let run = |recompute: bool| {
+        let y = match maths {
+            Maths::Ours => evenkeel_kernels::block(x.clone(), weights.clone(), &positions(0..t), &block, recompute),
+            Maths::Stock => stock::block(x.clone(), weights.clone(), &positions(0..t), &block),
+        };
+        let grads = (y.clone() * dy.clone()).sum().backward();
+        [read(y), read(x.grad(&grads).expect("a gradient")), read(weights.grad(&grads).expect("a gradient"))]
+    };
+    let [y, dx, dweights] = run(false);
+    assert!(run(true) == [y.clone(), dx.clone(), dweights.clone()], "computed again, the gradients are others");
+
+    let cached = match maths {
+        Maths::Stock => y.clone(),
+        Maths::Ours => {
+            let shape = [b, t + 1, block.num_kv_heads, block.head_dim];
+            let mut cache = [(); 2].map(|()| Tensor::zeros(shape, &device.clone().inner()));
+            let mut part = |columns: std::ops::Range<usize>| {
+                let rows = x.clone().reshape([b, t, d]).narrow(1, columns.start, columns.len()).reshape([b * columns.len(), d]);
+                let keep = cache.clone();
+                let (y, keys, values) = block_cached(rows, weights.clone(), &positions(columns.clone()), keep, columns.start, &block);
+                cache = [keys, values];
+                y.reshape([b, columns.len(), d])
+            };
+            read(Tensor::cat(vec![part(0..split), part(split..t)], 1))
+        }
+    };
+    let named = [("y", y), ("dx", dx), ("dweights", dweights), ("cached", cached)];
+    named.into_iter().map(|(name, values)| Output { name, values }).collect()
 }

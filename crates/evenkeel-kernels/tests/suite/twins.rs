@@ -73,7 +73,7 @@ fn the_plain_loops_and_the_cpu_backend_agree() {
     let [m, k, n] = [5, 37, 11];
     let mut numbers = Numbers::new(21);
     let (a, b, bias) = (numbers.many(m * k, 1.0), numbers.many(n * k, 1.0), numbers.many(n, 1.0));
-    let want = matmul(&a, [k, 1], &b, [1, k], &bias, [m, k, n]);
+    let want = matmul((&a, [k, 1]), (&b, [1, k]), Some(&bias), None, [m, k, n]);
     let (x, weight) = (floats::<2>(&a, [m, k], &cpu()), floats::<2>(&b, [n, k], &cpu()));
     let got = linear_bias(x, weight, floats(&bias, [n], &cpu()), Layout::OutIn);
     let output = |values| [Output { name: "out", values }];

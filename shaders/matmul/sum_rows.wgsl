@@ -1,17 +1,15 @@
-// dweight[j] = sum over rows of dy x r
-// x, dy [N,D]  r [N]  dweight [D]
+// out[j] = sum over rows of x[i,j]: the gradient of a bias
+// x [N,D]  out [D]
 // One workgroup owns COLUMNS columns; lane (i, c) sums every ROWS-th row of column c, then a tree over i: no atomics, the
 // same sum every time.
-// Source: derivative of rms_forward.wgsl. Twin: evenkeel-kernels/src/reference/norm.rs (rms_backward_weight)
+// Twin: evenkeel-kernels/src/reference/matmul.rs (sum_rows)
 const COLUMNS = 16u;
 const ROWS = 16u;
 const LANES = COLUMNS * ROWS;
 
 @group(0) @binding(0) var<storage, read_write> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> r: array<f32>;
-@group(0) @binding(2) var<storage, read_write> dy: array<f32>;
-@group(0) @binding(3) var<storage, read_write> dweight: array<f32>;
-@group(0) @binding(4) var<storage, read> params: array<u32>; // [N, D]
+@group(0) @binding(1) var<storage, read_write> out: array<f32>;
+@group(0) @binding(2) var<storage, read> params: array<u32>; // [N, D]
 
 var<workgroup> lanes: array<f32, LANES>;
 
@@ -30,9 +28,7 @@ fn main(
 
     var sum = 0.0;
     if live {
-        for (var row = lane / COLUMNS; row < n; row += ROWS) {
-            sum += dy[row * d + column] * x[row * d + column] * r[row];
-        }
+        for (var row = lane / COLUMNS; row < n; row += ROWS) { sum += x[row * d + column]; }
     }
     lanes[lane] = sum;
     workgroupBarrier();
@@ -40,5 +36,5 @@ fn main(
         if lane / COLUMNS < half { lanes[lane] += lanes[lane + half * COLUMNS]; }
         workgroupBarrier();
     }
-    if live && lane < COLUMNS { dweight[column] = lanes[lane]; }
+    if live && lane < COLUMNS { out[column] = lanes[lane]; }
 }

@@ -1,0 +1,28 @@
+// partial[g] = sum of x^2 over the numbers of workgroup g
+// x [N]  partial [groups]
+// Each lane sums every (groups WG)-th number, then a tree over the lanes: no atomics, the same sum every time.
+// Twin: evenkeel-kernels/src/reference/optim.rs (sum_squares)
+const WG = 256u;
+
+@group(0) @binding(0) var<storage, read_write> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> partial: array<f32>;
+@group(0) @binding(2) var<storage, read> params: array<u32>; // [N]
+
+var<workgroup> lanes: array<f32, WG>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    var sum = 0.0;
+    for (var at = group.x * WG + lane; at < params[0]; at += groups.x * WG) { sum += x[at] * x[at]; }
+    lanes[lane] = sum;
+    workgroupBarrier();
+    for (var half = WG / 2u; half > 0u; half /= 2u) {
+        if lane < half { lanes[lane] += lanes[lane + half]; }
+        workgroupBarrier();
+    }
+    if lane == 0u { partial[group.x] = lanes[0]; }
+}
