@@ -1,12 +1,12 @@
-// partial[g] = sum of x^2 over the numbers of workgroup g
-// x [N]  partial [groups]
+// partial[first + g] = sum of x^2 over the numbers of workgroup g
+// x [N]  partial [P]
 // Each lane sums every (groups WG)-th number, then a tree over the lanes: no atomics, the same sum every time.
 // Twin: evenkeel-kernels/src/reference/optim.rs (sum_squares)
 const WG = 256u;
 
 @group(0) @binding(0) var<storage, read_write> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> partial: array<f32>;
-@group(0) @binding(2) var<storage, read> params: array<u32>; // [N]
+@group(0) @binding(2) var<storage, read> params: array<u32>; // [N, first]
 
 var<workgroup> lanes: array<f32, WG>;
 
@@ -24,5 +24,5 @@ fn main(
         if lane < half { lanes[lane] += lanes[lane + half]; }
         workgroupBarrier();
     }
-    if lane == 0u { partial[group.x] = lanes[0]; }
+    if lane == 0u { partial[params[1] + group.x] = lanes[0]; }
 }

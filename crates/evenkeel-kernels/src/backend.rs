@@ -13,6 +13,7 @@ use burn::tensor::Shape;
 use crate::activation::Activation;
 use crate::block::Block;
 use crate::reference::optim::Update;
+use crate::reference::sampling::Settings;
 
 /// Forward and backward passes without autodiff; shapes as in `reference`.
 pub trait RawKernels: Backend {
@@ -25,6 +26,16 @@ pub trait RawKernels: Backend {
         last: IntTensor<Self>,
         scale: f32,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// One query per row that sees the keys `first ..= last`. q [B,1,H,D], k and v [B,S,K,D], first [B,1] → out [B,1,H,D]
+    fn attention_decode(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        first: IntTensor<Self>,
+        last: usize,
+        scale: f32,
+    ) -> FloatTensor<Self>;
 
     /// → dq [B,T,H,D], dk and dv [B,S,K,D]
     #[expect(clippy::too_many_arguments, reason = "the operands of the equation")]
@@ -249,8 +260,8 @@ pub trait Untracked: Backend {
         update: Update,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
-    /// x [N] → parts of Σ x² [P]
-    fn sum_squares(x: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// Parts of Σ x², x [N], written to `partial` [P] from `at` on; as many as [`crate::optim::square_parts`] says.
+    fn sum_squares(x: FloatTensor<Self>, partial: FloatTensor<Self>, at: usize) -> FloatTensor<Self>;
 
     /// partial [P] → norm and scale [2]
     fn clip(partial: FloatTensor<Self>, max_norm: f32) -> FloatTensor<Self>;
@@ -269,6 +280,20 @@ pub trait Untracked: Backend {
         start: usize,
         block: Block,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// See [`crate::draw`]; → facts, seen, tokens, ids, positions, begins.
+    #[expect(clippy::too_many_arguments, clippy::type_complexity, reason = "the operands of a draw")]
+    fn draw(
+        logits: FloatTensor<Self>,
+        facts: IntTensor<Self>,
+        seen: IntTensor<Self>,
+        tokens: IntTensor<Self>,
+        ids: IntTensor<Self>,
+        positions: IntTensor<Self>,
+        begins: IntTensor<Self>,
+        step: usize,
+        settings: Settings,
+    ) -> (IntTensor<Self>, IntTensor<Self>, IntTensor<Self>, IntTensor<Self>, IntTensor<Self>, IntTensor<Self>);
 }
 
 /// Without autodiff the differentiable operation is its forward pass.

@@ -6,7 +6,8 @@
 use burn::tensor::{Device, Distribution, Int, Tensor};
 
 use crate::launch::{Variant, variant, with_variant};
-use crate::{AdamW, Layout, adamw, attention, clip, cross_entropy, linear, rms_norm, rope, stock, swiglu, token_logprob};
+use crate::sampling::{Drawing, Settings, Start};
+use crate::{AdamW, Layout, adamw, attention, clip, cross_entropy, draw, linear, rms_norm, rope, stock, swiglu, token_logprob};
 
 /// Timed runs of each side, after one that compiles.
 const RUNS: usize = 7;
@@ -42,6 +43,7 @@ pub async fn rows(device: &Device, clock: impl Fn() -> f64) -> Vec<BenchRow> {
     rows.push(bench.swiglu([1024, 512]).await);
     rows.push(bench.rope([8, 128, 4, 32]).await);
     rows.push(bench.adamw(1 << 20).await);
+    rows.push(bench.draw([64, 512]).await);
     rows
 }
 
@@ -127,6 +129,18 @@ impl<C: Fn() -> f64> Bench<C> {
             stock::adamw(param, grad, m, v, 1.0, n, 1e-3, 1, &cfg).0.narrow(0, 0, 1)
         };
         self.row("adamw", format!("N {n}"), ours, burns).await
+    }
+
+    /// One token of every row, against Gumbel noise and a maximum.
+    async fn draw(&self, [b, v]: [usize; 2]) -> BenchRow {
+        let device = self.device.clone().inner();
+        let logits = self.random([b, v]).inner();
+        let settings = Settings { samples: true, top_k: 0, top_p: 1.0, min_p: 0.0, inv_temperature: 1.0, penalty: 1.0, context: v };
+        let starts: Vec<_> = (0..b as u64).map(|seed| Start { seed, context: &[0], begins: 0 }).collect();
+        let drawing = Drawing::new(&starts, &[], 1, v, &settings, &device);
+        let ours = || draw(logits.clone(), drawing.clone(), 0, &settings).ids.float();
+        let burns = || stock::draw(logits.clone()).float();
+        self.row("draw", format!("B {b}, V {v}"), ours, burns).await
     }
 
     fn random<const D: usize>(&self, shape: [usize; D]) -> Tensor<D> {

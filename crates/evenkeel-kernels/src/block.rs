@@ -163,7 +163,8 @@ pub fn block(x: Tensor<2>, weights: Tensor<1>, positions: &Positions, block: &Bl
 /// One block of tokens that follow those whose keys and values are given; not differentiable.
 ///
 /// x `[N,D]`, weights `[P]`, keys and values `[B,S,K,E]`, of which the T columns from `start` on are written (in place where
-/// nobody else holds them) → y `[N,D]`, keys, values
+/// nobody else holds them) → y `[N,D]`, keys, values. A single token (T = 1) sees the keys from `first` on up to its own,
+/// whatever `last` says.
 ///
 /// # Panics
 /// When a dimension disagrees or the columns do not fit.
@@ -238,7 +239,8 @@ struct Activations<B: RawKernels> {
     k: FloatTensor<B>,
     v: FloatTensor<B>,
     mixed: FloatTensor<B>,
-    lse: FloatTensor<B>,
+    /// None where a cache was read: there is no gradient.
+    lse: Option<FloatTensor<B>>,
     /// The residual stream between attention and feed-forward.
     middle: FloatTensor<B>,
     mlp_stats: FloatTensor<B>,
@@ -318,9 +320,9 @@ impl<B: RawKernels> Operands<B> {
     fn run(&self, x: FloatTensor<B>, cache: Option<Cache<B>>) -> (FloatTensor<B>, Activations<B>) {
         let (places, d) = (self.block.places(), self.block.hidden_size);
         let (attention_in, attention_stats) = self.norm(x.clone(), places.attention_norm);
+        let column = cache.as_ref().map(|cache| cache.start);
         let ([q, k, v], head_norms) = self.queries_keys_values(attention_in.clone(), cache);
-        let (first, last) = (self.first.clone(), self.last.clone());
-        let (mixed, lse) = B::attention_forward(q.clone(), k.clone(), v.clone(), first, last, self.scale());
+        let (mixed, lse) = self.attend([q.clone(), k.clone(), v.clone()], column);
         let middle = self.project(self.flat(mixed.clone()), places.out, d, Some(x));
         let (mlp_in, mlp_stats) = self.norm(middle.clone(), places.mlp_norm);
         let raised = self.project(mlp_in.clone(), places.up, self.block.up_width(), None);
@@ -342,6 +344,17 @@ impl<B: RawKernels> Operands<B> {
             active,
         };
         (y, kept)
+    }
+
+    /// With a cache, a single query in `column` sees the keys from `first` on up to its own.
+    fn attend(&self, [q, k, v]: [FloatTensor<B>; 3], column: Option<usize>) -> (FloatTensor<B>, Option<FloatTensor<B>>) {
+        match column {
+            Some(column) if self.heads().time == 1 => (B::attention_decode(q, k, v, self.first.clone(), column, self.scale()), None),
+            _ => {
+                let (mixed, lse) = B::attention_forward(q, k, v, self.first.clone(), self.last.clone(), self.scale());
+                (mixed, Some(lse))
+            }
+        }
     }
 
     /// [B,T,H,E] → [N,H·E]
@@ -394,8 +407,8 @@ impl<B: RawKernels> Operands<B> {
         let d_mixed = self.project_back(self.flat(kept.mixed.clone()), d_middle.clone(), places.out, into);
         let d_mixed = B::float_reshape(d_mixed, kept.mixed.shape());
         let (first, last) = (self.first.clone(), self.last.clone());
-        let (mut dq, mut dk, dv) =
-            B::attention_backward(kept.q, kept.k, kept.v, first, last, kept.mixed, kept.lse, d_mixed, self.scale());
+        let lse = kept.lse.expect("a forward pass with a gradient reads no cache");
+        let (mut dq, mut dk, dv) = B::attention_backward(kept.q, kept.k, kept.v, first, last, kept.mixed, lse, d_mixed, self.scale());
         if let (Some(HeadNorms { inputs: [q, k], stats: [q_stats, k_stats] }), Some(at)) = (kept.head_norms, places.head_norms) {
             dq = self.head_norm_back(q, q_stats, dq, at[0], into);
             dk = self.head_norm_back(k, k_stats, dk, at[1], into);

@@ -7,8 +7,10 @@ use burn::tensor::{DType, Shape, TensorData};
 
 use crate::backend::{Affine, Angles, Cache, Form, Heads, RawKernels, Untracked};
 use crate::block::{Block, Operands, forward_cached, write};
+use crate::optim::square_parts;
 use crate::reference::optim::Update;
-use crate::reference::{activation, attention, logprob, loss, matmul, norm, optim, rope};
+use crate::reference::sampling::{ROW, Rows, Settings};
+use crate::reference::{activation, attention, logprob, loss, matmul, norm, optim, rope, sampling};
 
 /// Contiguous f32 view: `.get()` borrows the slice.
 struct Floats(FlexTensor);
@@ -57,6 +59,12 @@ impl RawKernels for Flex {
         let (q, k, v) = (Floats::new(q), Floats::new(k), Floats::new(v));
         let (out, lse) = attention::forward(q.get(), k.get(), v.get(), &ints(first), &ints(last), scale, dims);
         (tensor(out, [dims.b, dims.t, dims.h, dims.d]), tensor(lse, [dims.b, dims.t, dims.h]))
+    }
+
+    fn attention_decode(q: FlexTensor, k: FlexTensor, v: FlexTensor, first: FlexTensor, last: usize, scale: f32) -> FlexTensor {
+        let (dims, shape) = (attention_dims(&q, &k), q.shape());
+        let (q, k, v) = (Floats::new(q), Floats::new(k), Floats::new(v));
+        tensor(attention::decode(q.get(), k.get(), v.get(), &ints(first), last, scale, dims), shape)
     }
 
     fn attention_backward(
@@ -243,10 +251,10 @@ impl Untracked for Flex {
         (tensor(param, shape.clone()), tensor(m, shape.clone()), tensor(v, shape))
     }
 
-    fn sum_squares(x: FlexTensor) -> FlexTensor {
-        let partial = optim::sum_squares(Floats::new(x).get());
-        let parts = partial.len();
-        tensor(partial, [parts])
+    fn sum_squares(x: FlexTensor, mut partial: FlexTensor, at: usize) -> FlexTensor {
+        let parts = square_parts(x.shape()[0]);
+        put(&mut partial, at, &optim::sum_squares(Floats::new(x).get(), parts));
+        partial
     }
 
     fn clip(partial: FlexTensor, max_norm: f32) -> FlexTensor {
@@ -266,5 +274,46 @@ impl Untracked for Flex {
         block: Block,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
         forward_cached::<Self>(x, &Operands { weights, angles: (cos, sin), first, last, block }, Cache { keys, values, start })
+    }
+
+    fn draw(
+        logits: FlexTensor,
+        facts: FlexTensor,
+        seen: FlexTensor,
+        tokens: FlexTensor,
+        ids: FlexTensor,
+        positions: FlexTensor,
+        begins: FlexTensor,
+        step: usize,
+        settings: Settings,
+    ) -> (FlexTensor, FlexTensor, FlexTensor, FlexTensor, FlexTensor, FlexTensor) {
+        let [_, v] = logits.shape().dims();
+        let logits = Floats::new(logits);
+        let tensors = [facts, seen, tokens, ids, positions, begins];
+        let [mut facts, mut seen, mut tokens, mut ids, mut positions, mut begins] = tensors.each_ref().map(|x| ints(x.clone()));
+        if settings.has_threshold() {
+            let thresholds = sampling::threshold(logits.get(), &seen, v, &settings);
+            facts.chunks_mut(ROW).zip(thresholds).for_each(|(row, threshold)| row[ROW - 1] = threshold.to_bits() as i32);
+        }
+        let rows = Rows {
+            facts: &facts,
+            seen: &mut seen,
+            tokens: &mut tokens,
+            ids: &mut ids,
+            positions: &mut positions,
+            begins: &mut begins,
+        };
+        sampling::draw(logits.get(), rows, step, v, &settings);
+        let [facts, seen, tokens, ids, positions, begins] =
+            std::array::from_fn(|i| int_like(&tensors[i], [&facts, &seen, &tokens, &ids, &positions, &begins][i]));
+        (facts, seen, tokens, ids, positions, begins)
+    }
+}
+
+/// Integers of the shape and type of `like`.
+fn int_like(like: &FlexTensor, values: &[i32]) -> FlexTensor {
+    match like.dtype() {
+        DType::I32 => FlexTensor::from_data(TensorData::new(values.to_vec(), like.shape())),
+        _ => FlexTensor::from_data(TensorData::new(values.iter().map(|&x| i64::from(x)).collect::<Vec<_>>(), like.shape())),
     }
 }

@@ -6,15 +6,17 @@ use burn::backend::wgpu::{CubeBackend, CubeTensor, into_contiguous};
 use burn::tensor::{DType, FloatDType, IntDType, Shape};
 
 use crate::backend::{Affine, Angles, Cache, Form, Heads, RawKernels, Untracked};
-use crate::block::{ALIGN, Block, Operands, aligned, forward_cached};
+use crate::block::{ALIGN, Block, Operands, forward_cached};
 use crate::launch::{
     ACTIVATION_GELU_BACKWARD, ACTIVATION_GELU_FORWARD, ACTIVATION_SWIGLU_BACKWARD, ACTIVATION_SWIGLU_FORWARD, ATTENTION_BACKWARD_KV,
-    ATTENTION_BACKWARD_KV_SUBGROUP, ATTENTION_BACKWARD_Q, ATTENTION_BACKWARD_Q_SUBGROUP, ATTENTION_BACKWARD_ROWS, ATTENTION_FORWARD,
+    ATTENTION_BACKWARD_KV_SUBGROUP, ATTENTION_BACKWARD_Q, ATTENTION_BACKWARD_Q_SUBGROUP, ATTENTION_BACKWARD_ROWS, ATTENTION_DECODE, ATTENTION_FORWARD,
     ATTENTION_FORWARD_SUBGROUP, Kernel, LOGPROB_BACKWARD, LOGPROB_FORWARD, LOSS_CROSS_ENTROPY, MATMUL_SUBGROUP, MATMUL_SUM_ROWS,
     MATMUL_TILED, NORM_BACKWARD_WEIGHT, NORM_BACKWARD_X, NORM_FORWARD, OPTIM_ADAMW, OPTIM_CLIP, OPTIM_SUM_SQUARES, POISONED, ROPE_MERGE,
-    ROPE_ROTATE, ROPE_SPLIT, Specialised, Variant, launch, poisoned, variant,
+    ROPE_ROTATE, ROPE_SPLIT, SAMPLING_DRAW, SAMPLING_THRESHOLD, Specialised, Variant, launch, poisoned, variant,
 };
+use crate::optim::{MOST_BOUND, square_parts};
 use crate::reference::optim::Update;
+use crate::reference::sampling::{ROW, Settings};
 
 /// Lanes of a workgroup where the work is plenty: WebGPU's default limit.
 const MOST_LANES: u32 = 256;
@@ -32,10 +34,6 @@ const NUMBERS_PER_LANE: usize = 8;
 /// Rows and columns that a workgroup of each product owns.
 const MATMUL_TILE: [usize; 2] = [64, 64];
 const MATMUL_SUBGROUP_TILE: [usize; 2] = [32, 64];
-/// Workgroups that share the squares of one binding's numbers.
-const SQUARE_GROUPS: usize = 256;
-/// Numbers that one binding of an optimiser's kernel holds: half of WebGPU's default limit of 128 MiB.
-const MOST_BOUND: usize = 1 << 24;
 /// Largest head dimension at which three tiles of 16 rows fit 16 KiB of workgroup memory; above it tiles have 8 rows.
 const WIDE_BLOCK_HEAD_DIM: usize = 64;
 
@@ -125,6 +123,18 @@ impl RawKernels for CubeBackend {
         let kernel = plan.kernel(&ATTENTION_FORWARD, &ATTENTION_FORWARD_SUBGROUP);
         launch(kernel, groups, &[&q, &k, &v, &first, &last, &out, &lse], &params);
         (out, lse)
+    }
+
+    fn attention_decode(q: CubeTensor, k: CubeTensor, v: CubeTensor, first: CubeTensor, last: usize, scale: f32) -> CubeTensor {
+        let [q, k, v] = [q, k, v].map(floats);
+        let first = ints(first);
+        let [b, t, h, d] = q.meta.shape().dims();
+        let [_, s, kv, _] = k.meta.shape().dims();
+        let out = empty(&q, [b, t, h, d]);
+        let kernel = Specialised::new(&ATTENTION_DECODE, &[("WG", ITEM_LANES), ("HEAD_DIM", d as u32)]);
+        let params = [&[b * h, s, h, kv, last].map(|x| x as u32), [scale.to_bits()].as_slice()].concat();
+        launch(kernel, b * h, &[&q, &k, &v, &first, &out], &params);
+        out
     }
 
     fn attention_backward(
@@ -415,18 +425,16 @@ impl Untracked for CubeBackend {
         (param, m, v)
     }
 
-    fn sum_squares(x: CubeTensor) -> CubeTensor {
-        let x = floats(x);
+    fn sum_squares(x: CubeTensor, partial: CubeTensor, at: usize) -> CubeTensor {
+        let (x, partial) = (floats(x), own(partial));
         let total = x.meta.num_elements();
-        let group_counts: Vec<usize> = (0..total).step_by(MOST_BOUND).map(|start| square_groups(MOST_BOUND.min(total - start))).collect();
-        // Each part begins where a binding may.
-        let parts = group_counts.len();
-        let partial = if parts == 1 { empty(&x, [group_counts[0]]) } else { Self::segment(&x, parts * aligned(SQUARE_GROUPS), false) };
-        for (part, &groups) in group_counts.iter().enumerate() {
-            let (start, count) = (part * MOST_BOUND, MOST_BOUND.min(total - part * MOST_BOUND));
+        let mut at = at;
+        for start in (0..total).step_by(MOST_BOUND) {
+            let count = MOST_BOUND.min(total - start);
+            let groups = square_parts(count);
             let numbers = Self::view(&x, start, Shape::new([count]));
-            let out = Self::view(&partial, part * aligned(SQUARE_GROUPS), Shape::new([groups]));
-            launch(Specialised::new(&OPTIM_SUM_SQUARES, &[("WG", MOST_LANES)]), groups, &[&numbers, &out], &[count as u32]);
+            launch(Specialised::new(&OPTIM_SUM_SQUARES, &[("WG", MOST_LANES)]), groups, &[&numbers, &partial], &[count as u32, at as u32]);
+            at += groups;
         }
         partial
     }
@@ -453,11 +461,43 @@ impl Untracked for CubeBackend {
     ) -> (CubeTensor, CubeTensor, CubeTensor) {
         forward_cached::<Self>(x, &Operands { weights, angles: (cos, sin), first, last, block }, Cache { keys, values, start })
     }
+
+    fn draw(
+        logits: CubeTensor,
+        facts: CubeTensor,
+        seen: CubeTensor,
+        tokens: CubeTensor,
+        ids: CubeTensor,
+        positions: CubeTensor,
+        begins: CubeTensor,
+        step: usize,
+        settings: Settings,
+    ) -> (CubeTensor, CubeTensor, CubeTensor, CubeTensor, CubeTensor, CubeTensor) {
+        let logits = floats(logits);
+        let [facts, seen, tokens, ids, positions, begins] = [facts, seen, tokens, ids, positions, begins].map(own_ints);
+        let [b, v] = logits.meta.shape().dims();
+        let [_, most] = tokens.meta.shape().dims();
+        let stops = facts.meta.num_elements() - ROW * b;
+        let Settings { samples, top_k, top_p, min_p, inv_temperature, penalty, context } = settings;
+        let penalises = u32::from(settings.penalises());
+        let wg = [("WG", row_lanes(v))];
+        if settings.has_threshold() {
+            let params =
+                [b as u32, v as u32, penalises, inv_temperature.to_bits(), top_k as u32, top_p.to_bits(), penalty.to_bits()];
+            launch(Specialised::new(&SAMPLING_THRESHOLD, &wg), b, &[&logits, &seen, &facts], &params);
+        }
+        let sizes = [b, v, most, step, context, stops].map(|x| x as u32);
+        let rest = [u32::from(samples), penalises, inv_temperature.to_bits(), min_p.to_bits(), penalty.to_bits()];
+        let bindings = [&logits, &seen, &facts, &tokens, &ids, &positions, &begins];
+        launch(Specialised::new(&SAMPLING_DRAW, &wg), b, &bindings, &[sizes.as_slice(), &rest].concat());
+        (facts, seen, tokens, ids, positions, begins)
+    }
 }
 
-/// Workgroups that share the squares of `count` numbers: each has work for its lanes, and one more workgroup can sum the rest.
-fn square_groups(count: usize) -> usize {
-    count.div_ceil(MOST_LANES as usize * NUMBERS_PER_LANE).min(SQUARE_GROUPS)
+/// Integers that may be written, as [`own`].
+fn own_ints(tensor: CubeTensor) -> CubeTensor {
+    let tensor = ints(tensor);
+    if tensor.handle.can_mut() { tensor } else { CubeBackend::int_mul_scalar(tensor, Scalar::Int(1)) }
 }
 
 /// Launches one lane for each of `count` items; parameters are the count, then `rest`.

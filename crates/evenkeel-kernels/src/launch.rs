@@ -42,6 +42,7 @@ kernels! {
     ATTENTION_BACKWARD_ROWS = "attention/backward_rows", twin "attention::backward";
     ATTENTION_BACKWARD_Q = "attention/backward_q", twin "attention::backward";
     ATTENTION_BACKWARD_KV = "attention/backward_kv", twin "attention::backward";
+    ATTENTION_DECODE = "attention/decode", twin "attention::decode";
     LOGPROB_FORWARD = "logprob/forward", twin "logprob::forward";
     LOGPROB_BACKWARD = "logprob/backward", twin "logprob::backward";
     LOSS_CROSS_ENTROPY = "loss/cross_entropy", twin "loss::cross_entropy";
@@ -58,6 +59,8 @@ kernels! {
     ROPE_ROTATE = "rope/rotate", twin "rope::rotate";
     ROPE_SPLIT = "rope/split", twin "rope::split";
     ROPE_MERGE = "rope/merge", twin "rope::merge";
+    SAMPLING_THRESHOLD = "sampling/threshold", twin "sampling::threshold";
+    SAMPLING_DRAW = "sampling/draw", twin "sampling::draw";
     OPTIM_SUM_SQUARES = "optim/sum_squares", twin "optim::sum_squares";
     OPTIM_CLIP = "optim/clip", twin "optim::clip";
     OPTIM_ADAMW = "optim/adamw", twin "optim::adamw";

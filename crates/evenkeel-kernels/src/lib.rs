@@ -22,6 +22,7 @@ mod optim;
 pub mod profile;
 pub mod reference;
 mod rope;
+pub mod sampling;
 mod shapes;
 pub mod stock;
 
@@ -36,3 +37,4 @@ pub use loss::{CrossEntropy, cross_entropy};
 pub use norm::{layer_norm, rms_norm};
 pub use optim::{AdamW, adamw, clip};
 pub use rope::rope;
+pub use sampling::draw;

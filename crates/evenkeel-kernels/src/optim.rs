@@ -9,6 +9,18 @@ use crate::backend::Untracked;
 use crate::reference::optim::Update;
 use crate::shapes::check;
 
+/// Numbers that one binding of a kernel here holds at most: half of WebGPU's default limit of 128 MiB.
+pub(crate) const MOST_BOUND: usize = 1 << 24;
+/// Parts in which the squares of one binding are summed at most, and numbers that make a part of their own worth while.
+const MOST_PARTS: usize = 256;
+const PART: usize = 2048;
+
+/// In how many parts the squares of `numbers` are summed; every binding's by themselves.
+pub(crate) fn square_parts(numbers: usize) -> usize {
+    let of_one = |numbers: usize| numbers.div_ceil(PART).min(MOST_PARTS);
+    numbers / MOST_BOUND * of_one(MOST_BOUND) + of_one(numbers % MOST_BOUND)
+}
+
 /// Constants of AdamW.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamW {
@@ -49,10 +61,14 @@ impl AdamW {
 ///
 /// Source: PyTorch's `clip_grad_norm_`.
 pub fn clip(grads: &[Tensor<1>], max_norm: f32) -> Tensor<1> {
-    let squares = |grad: &Tensor<1>| Tensor::<1>::from_dispatch(Dispatch::sum_squares(grad.clone().inner().into_dispatch()));
-    let mut partials: Vec<_> = grads.iter().map(squares).collect();
-    let partial = if partials.len() == 1 { partials.remove(0) } else { Tensor::cat(partials, 0) };
-    Tensor::from_dispatch(Dispatch::clip(partial.into_dispatch(), max_norm))
+    let parts: Vec<usize> = grads.iter().map(|grad| square_parts(grad.dims()[0])).collect();
+    let device = grads.first().expect("a gradient to clip").device().inner();
+    let (mut partial, mut at) = (Tensor::<1>::empty([parts.iter().sum::<usize>()], &device).into_dispatch(), 0);
+    for (grad, parts) in grads.iter().zip(parts) {
+        partial = Dispatch::sum_squares(grad.clone().inner().into_dispatch(), partial, at);
+        at += parts;
+    }
+    Tensor::from_dispatch(Dispatch::clip(partial, max_norm))
 }
 
 /// One update: decoupled decay of the first `decayed` numbers, bias correction from `step` ≥ 1, the gradient times the scale

@@ -147,3 +147,10 @@ pub fn block(x: Tensor<2>, weights: Tensor<1>, positions: &crate::Positions, blo
     let active = if gpt2 { gelu(raised) } else { swiglu(raised) };
     x + project(active, places.down, d)
 }
+
+/// As [`crate::draw`] from all tokens, by Gumbel noise: the same distribution, other draws.  logits `[B,V]` → `[B]`
+pub fn draw(logits: Tensor<2>) -> Tensor<1, Int> {
+    let [b, v] = logits.dims();
+    let uniform = Tensor::<2>::random([b, v], burn::tensor::Distribution::Uniform(1e-6, 1.0), &logits.device());
+    (logits - uniform.log().neg().log()).argmax(1).reshape([b])
+}

@@ -17,6 +17,8 @@ mod device;
 mod gradients;
 #[path = "suite/mutations.rs"]
 mod mutations;
+#[path = "suite/sampling_cases.rs"]
+mod sampling_cases;
 #[path = "suite/shaders.rs"]
 mod shaders;
 #[path = "suite/twins.rs"]

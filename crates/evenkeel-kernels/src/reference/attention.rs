@@ -158,3 +158,9 @@ fn round_into(out: &mut [f32], x: &[f64]) {
         *o = x as f32;
     }
 }
+
+/// [`forward`] of one query per row that sees the keys `first ..= last`.  q `[B,1,H,D]`, k and v `[B,S,K,D]`, first `[B]` →
+/// `[B,1,H,D]`
+pub fn decode(q: &[f32], k: &[f32], v: &[f32], first: &[i32], last: usize, scale: f32, dims: Dims) -> Vec<f32> {
+    forward(q, k, v, first, &vec![last as i32; first.len()], scale, dims).0
+}

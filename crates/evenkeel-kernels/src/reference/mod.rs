@@ -11,6 +11,7 @@ pub mod matmul;
 pub mod norm;
 pub mod optim;
 pub mod rope;
+pub mod sampling;
 
 /// Terms summed in f32 before they are added to an f64 sum: short enough to keep f32's last bit, long enough that the
 /// conversion costs little.

@@ -56,10 +56,11 @@ pub fn adamw(param: &[f32], grad: &[f32], m: &[f32], v: &[f32], scale: f32, upda
     (new_param, m.concat(), v.concat())
 }
 
-/// Σ x² in parts, one of every 4096 numbers.  x `[N]`
-pub fn sum_squares(x: &[f32]) -> Vec<f32> {
-    map_rows(x.len().div_ceil(CHUNK), |chunk| {
-        let x = &x[chunk * CHUNK..x.len().min((chunk + 1) * CHUNK)];
+/// Σ x² in `parts` parts.  x `[N]` → `[parts]`
+pub fn sum_squares(x: &[f32], parts: usize) -> Vec<f32> {
+    let size = x.len().div_ceil(parts);
+    map_rows(parts, |part| {
+        let x = &x[x.len().min(part * size)..x.len().min((part + 1) * size)];
         x.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>() as f32
     })
 }

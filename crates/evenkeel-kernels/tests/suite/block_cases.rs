@@ -35,10 +35,12 @@ pub const BLOCKS: &[BlockCase] = &[
     BlockCase { name: "adamw", sizes: [517, 1, 0], run: run_adamw },
     BlockCase { name: "adamw, third step", sizes: [7757, 3, 0], run: run_adamw },
     BlockCase { name: "clip, not finite", sizes: [700, 0, 0], run: run_not_finite },
-    BlockCase { name: "block of Llama, odd", sizes: [2, 5, 3], run: run_llama },
-    BlockCase { name: "block of Llama, no padding", sizes: [1, 17, 16], run: run_dense_llama },
-    BlockCase { name: "block of Qwen3, odd", sizes: [2, 5, 3], run: run_qwen3 },
-    BlockCase { name: "block of GPT-2, odd", sizes: [2, 5, 4], run: run_gpt2 },
+    BlockCase { name: "block of Llama, odd", sizes: [2, 5, 2], run: run_llama },
+    BlockCase { name: "block of Llama, no padding", sizes: [1, 17, 10], run: run_dense_llama },
+    BlockCase { name: "block of Llama, long", sizes: [1, 70, 61], run: run_llama },
+    BlockCase { name: "block of Llama, long and sharp", sizes: [1, 70, 61], run: run_sharp_llama },
+    BlockCase { name: "block of Qwen3, odd", sizes: [2, 5, 2], run: run_qwen3 },
+    BlockCase { name: "block of GPT-2, odd", sizes: [2, 5, 2], run: run_gpt2 },
 ];
 
 /// Both layouts, a bias and a residual, one after another.  x [N,I] → [N,O] → [N,I] → [N,I] → [N,I]
@@ -161,7 +163,10 @@ fn run_adamw([n, steps, _]: [usize; 3], maths: Maths, device: &Device) -> Vec<Ou
         let grad = floats(&numbers.many(n, 1.0), [n], device);
         let (param, m, v) = state;
         state = match maths {
-            Maths::Ours => adamw(param, grad.clone(), m, v, clip(&[grad], max_norm), decayed, 0.01, step, &cfg),
+            Maths::Ours => {
+                let parts = [grad.clone().narrow(0, 0, n / 2), grad.clone().narrow(0, n / 2, n - n / 2)];
+                adamw(param, grad, m, v, clip(&parts, max_norm), decayed, 0.01, step, &cfg)
+            }
             Maths::Stock => stock::adamw(param, grad, m, v, max_norm, decayed, 0.01, step, &cfg),
         };
     }
@@ -207,31 +212,40 @@ fn llama(sizes: [usize; 6], bias: bool) -> Block {
 }
 
 fn run_llama(sizes: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
-    run_block(sizes, llama([20, 6, 2, 4, 23, 0], false), maths, device)
+    run_block(sizes, llama([20, 6, 2, 4, 23, 0], false), 1.0, maths, device)
+}
+
+/// Scores of over 100, whose exponentials overflow unless the maximum is subtracted.
+fn run_sharp_llama(sizes: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
+    run_block(sizes, llama([20, 6, 2, 4, 23, 0], false), 25.0, maths, device)
 }
 
 /// Sizes at which nothing needs padding, and every bias.
 fn run_dense_llama(sizes: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
     let block = llama([64, 4, 2, 32, 64, 0], true);
     assert!(block.places().dense);
-    run_block(sizes, block, maths, device)
+    run_block(sizes, block, 1.0, maths, device)
 }
 
 fn run_qwen3(sizes: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
-    run_block(sizes, Block { family: Family::Llama { head_norms: true }, ..llama([20, 6, 2, 4, 23, 0], false) }, maths, device)
+    run_block(sizes, Block { family: Family::Llama { head_norms: true }, ..llama([20, 6, 2, 4, 23, 0], false) }, 1.0, maths, device)
 }
 
 fn run_gpt2(sizes: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
-    run_block(sizes, Block { family: Family::Gpt2, ..llama([15, 3, 3, 5, 29, 0], true) }, maths, device)
+    run_block(sizes, Block { family: Family::Gpt2, ..llama([15, 3, 3, 5, 29, 0], true) }, 1.0, maths, device)
 }
 
-/// Gradients kept and computed again, and the same tokens in two parts through a cache.
-fn run_block([b, t, split]: [usize; 3], block: Block, maths: Maths, device: &Device) -> Vec<Output> {
+/// Gradients kept and computed again, and the same tokens through a cache: some at once, two after them, the rest one by one. `sharpness` multiplies the weights of
+/// queries and keys.
+fn run_block([b, t, split]: [usize; 3], block: Block, sharpness: f32, maths: Maths, device: &Device) -> Vec<Output> {
     let device = device.clone().autodiff();
     let (d, places) = (block.hidden_size, block.places());
     let mut numbers = Numbers::new(18);
     let x = floats(&numbers.many(b * t * d, 1.0), [b * t, d], &device).require_grad();
-    let weights = floats(&numbers.many(places.len, 0.4), [places.len], &device).require_grad();
+    let mut weights = numbers.many(places.len, 0.4);
+    let sharpened = (block.num_heads + block.num_kv_heads) * block.head_dim * d;
+    weights[places.qkv.weight..][..sharpened].iter_mut().for_each(|x| *x *= sharpness);
+    let weights = floats(&weights, [places.len], &device).require_grad();
     let angles = numbers.many(b * t * (block.head_dim / 2), 3.0);
     let positions = |columns: std::ops::Range<usize>| {
         let half = block.head_dim / 2;
@@ -269,7 +283,9 @@ fn run_block([b, t, split]: [usize; 3], block: Block, maths: Maths, device: &Dev
                 cache = [keys, values];
                 y.reshape([b, columns.len(), d])
             };
-            read(Tensor::cat(vec![part(0..split), part(split..t)], 1))
+            let mut parts = vec![part(0..split), part(split..split + 2)];
+            parts.extend((split + 2..t).map(|column| part(column..column + 1)));
+            read(Tensor::cat(parts, 1))
         }
     };
     let named = [("y", y), ("dx", dx), ("dweights", dweights), ("cached", cached)];

@@ -8,7 +8,7 @@ use evenkeel_kernels::launch::KERNELS;
 
 use crate::mutations::{
     ATTENTION_DEFECTS, ATTENTION_SUBGROUP_DEFECTS, BLOCK_DEFECTS, CROSS_ENTROPY_DEFECTS, Defect, LOGPROB_DEFECTS, MATMUL_DEFECTS,
-    MATMUL_SUBGROUP_DEFECTS,
+    MATMUL_SUBGROUP_DEFECTS, SAMPLING_DEFECTS,
 };
 
 fn shaders() -> PathBuf {
@@ -52,6 +52,7 @@ fn every_shader_has_a_defect_that_must_be_noticed() {
         BLOCK_DEFECTS,
         MATMUL_DEFECTS,
         MATMUL_SUBGROUP_DEFECTS,
+        SAMPLING_DEFECTS,
     ];
     let defects: BTreeSet<_> = families.iter().flat_map(|family| family.iter()).map(Defect::kernel).collect();
     for kernel in KERNELS {
@@ -70,6 +71,7 @@ fn timed_as(family: &str) -> &'static str {
         "norm" => "rms_norm",
         "optim" => "adamw",
         "rope" => "rope",
+        "sampling" => "draw",
         new => panic!("{new}: no row in bench.rs is known for this family"),
     }
 }

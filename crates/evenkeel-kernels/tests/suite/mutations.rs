@@ -8,7 +8,8 @@ use evenkeel_kernels::launch::{Mutation, Variant, with_mutation, with_variant};
 use crate::block_cases::BLOCKS;
 use crate::cases::{ATTENTION, LOGITS, Maths};
 use crate::common::{Output, Run, Tolerance, compare, cpu, gpu, subgroups};
-use crate::twins::{ATTENTION_OUTLIER_TOLERANCE, BLOCK_TOLERANCE, LOGITS_TOLERANCE, MATMUL_TOLERANCE};
+use crate::sampling_cases::SAMPLING;
+use crate::twins::{ATTENTION_OUTLIER_TOLERANCE, BLOCK_TOLERANCE, LOGITS_TOLERANCE, MATMUL_TOLERANCE, SHARP_TOLERANCE};
 
 pub struct Defect {
     what: &'static str,
@@ -128,6 +129,9 @@ pub const BLOCK_DEFECTS: &[Defect] = &[
     defect("slope of the angle", "activation/gelu_backward", " * (1.0 + 0.134145 * z * z)", ""),
     defect("wrong direction", "rope/rotate", " * bitcast<f32>(params[3])", ""),
     defect("angle of another token", "rope/rotate", "head / params[1] * half", "head % params[1] * half"),
+    defect("old sum not decayed", "attention/decode", "total *= decay;", "total *= 1.0;"),
+    defect("last key hidden", "attention/decode", "key <= last {", "key < last {"),
+    defect("first key ignored", "attention/decode", "key >= begins && ", "begins < 10000u && "),
     defect("keys not rotated", "rope/split", "head < h + kv {\n        let half", "head < h {\n        let half"),
     defect("column of another row", "rope/split", "token / params[1] * params[5]", "token / params[1] * params[1]"),
     defect("first column forgotten", "rope/split", " + params[6]", ""),
@@ -140,6 +144,29 @@ pub const BLOCK_DEFECTS: &[Defect] = &[
     defect("numbers past the first groups skipped", "optim/sum_squares", "at < params[0]; at += groups.x * WG", "at < min(params[0], groups.x * WG); at += groups.x * WG"),
     defect("last partial skipped", "optim/clip", "at < params[0];", "at < params[0] - 1u;"),
     defect("not finite is taken for finite", "optim/clip", "scale = -1.0;", "scale = 1.0;"),
+];
+
+/// Noticed where scores are far apart.
+pub const SHARP_DEFECTS: &[Defect] = &[
+    defect("maximum never subtracted", "attention/decode", "max(largest, lanes[0])", "max(0.0 * largest, 0.0 * lanes[0])"),
+];
+
+pub const SAMPLING_DEFECTS: &[Defect] = &[
+    defect("last of equals wins", "sampling/draw", "places[lane + half] < places[lane]", "places[lane + half] > places[lane]"),
+    defect("penalty forgotten", "sampling/draw", "x = select(x * penalty, x / penalty, x > 0.0);", "x += 0.0 * penalty;"),
+    defect("temperature forgotten", "sampling/draw", "return x * bitcast<f32>(params[8]);", "return x;"),
+    defect("threshold ignored", "sampling/draw", "x >= threshold && ", ""),
+    defect("min-p ignored", "sampling/draw", " && e >= bitcast<f32>(params[9])", ""),
+    defect("one round too few", "sampling/draw", "round < 10u", "round < 9u"),
+    defect("same draw at every step", "sampling/draw", "uniform_number(params[3], seed)", "uniform_number(0u, seed)"),
+    defect("token not remembered", "sampling/draw", "|= 1u << (chosen % 32u)", "|= 0u"),
+    defect("last stop token ignored", "sampling/draw", "i < params[5];", "i + 1u < params[5];"),
+    defect("end of the context passed", "sampling/draw", "position + 1 >=", "position - 1 >="),
+    defect("not finite is taken for finite", "sampling/draw", "bad = 1.0;", "bad = 0.0;"),
+    defect("one too many", "sampling/threshold", ">= f32(params[4])", "> f32(params[4])"),
+    defect("penalty forgotten", "sampling/threshold", "x = select(x * penalty, x / penalty, x > 0.0);", "x += 0.0 * penalty;"),
+    defect("mass of all tokens", "sampling/threshold", "key_of(x) >= of_top_k);", "of_top_k >= 0u);"),
+    defect("top-p ignored", "sampling/threshold", "threshold = max(threshold, of_top_k);", "threshold = of_top_k;"),
 ];
 
 impl Defect {
@@ -192,8 +219,7 @@ fn cross_entropy_defects_fail() {
 
 #[test]
 fn matmul_defects_fail() {
-    let cases: Vec<_> = BLOCKS.iter().filter(|case| case.name == "linear, odd").collect();
-    let runs: Vec<_> = cases.iter().map(|case| |device: &Device| (case.run)(case.sizes, Maths::Ours, device)).collect();
+    let runs = block_runs(|name| name == "linear, odd");
     let runs: Vec<_> = runs.iter().map(|run| run as Run).collect();
     with_variant(Variant::Default, || all_are_noticed("matmul_defects_fail", MATMUL_DEFECTS, MATMUL_TOLERANCE, &runs));
     if gpu("matmul_defects_fail").is_some() && subgroups("matmul_defects_fail") {
@@ -203,9 +229,27 @@ fn matmul_defects_fail() {
 
 #[test]
 fn block_defects_fail() {
-    let cases = BLOCKS.iter().filter(|case| !case.name.starts_with("linear"));
-    let runs = cases.map(|case| |device: &Device| (case.run)(case.sizes, Maths::Ours, device));
-    let runs = runs.collect::<Vec<_>>();
+    let runs = block_runs(|name| !name.starts_with("linear") && !name.contains("sharp"));
     let runs: Vec<_> = runs.iter().map(|run| run as Run).collect();
     all_are_noticed("block_defects_fail", BLOCK_DEFECTS, BLOCK_TOLERANCE, &runs);
+}
+
+#[test]
+fn sharp_defects_fail() {
+    let runs = block_runs(|name| name.contains("sharp"));
+    let runs: Vec<_> = runs.iter().map(|run| run as Run).collect();
+    all_are_noticed("sharp_defects_fail", SHARP_DEFECTS, SHARP_TOLERANCE, &runs);
+}
+
+/// The chosen cases, run by our kernels.
+fn block_runs(chosen: impl Fn(&str) -> bool) -> Vec<impl Fn(&Device) -> Vec<Output>> {
+    let cases = BLOCKS.iter().filter(|case| chosen(case.name));
+    cases.map(|case| |device: &Device| (case.run)(case.sizes, Maths::Ours, device)).collect()
+}
+
+#[test]
+fn sampling_defects_fail() {
+    let runs: Vec<_> = SAMPLING.iter().map(|case| |device: &Device| case.run(device)).collect();
+    let runs: Vec<_> = runs.iter().map(|run| run as Run).collect();
+    all_are_noticed("sampling_defects_fail", SAMPLING_DEFECTS, Tolerance { abs: 0.0, rel: 0.0 }, &runs);
 }

@@ -1,0 +1,150 @@
+// The next token of every row: a draw from the kept tokens, or the first largest logit.
+// z = logit (divided or multiplied by the penalty where the token was seen) / temperature, e = exp(z - max z)
+// Kept are the tokens from the row's threshold on (threshold.wgsl) whose e is at least min_p. The draw falls in their e, in order.
+// logits [B,V]  seen [B,ceil(V/32)] bits  rows: seed (2), threshold of each row [B,3], then the stop tokens
+// tokens [B,M]: column `step` is written, -1 for a row that was done, -2 for logits that are not finite
+// ids, positions, begins [B]: what the next forward pass reads; begins is DONE for a row that is done
+// Source: Keskar et al. 2019, Nguyen et al. 2024; Salmon et al. 2011 (Philox2x32-10). Twin: evenkeel-kernels/src/reference/sampling.rs (draw)
+const WG = 256u;
+const DONE = 2147483647;
+const NOT_FINITE = 0x7f800000u;
+
+@group(0) @binding(0) var<storage, read_write> logits: array<f32>;
+@group(0) @binding(1) var<storage, read_write> seen: array<u32>;
+@group(0) @binding(2) var<storage, read_write> rows: array<u32>;
+@group(0) @binding(3) var<storage, read_write> tokens: array<i32>;
+@group(0) @binding(4) var<storage, read_write> ids: array<i32>;
+@group(0) @binding(5) var<storage, read_write> positions: array<i32>;
+@group(0) @binding(6) var<storage, read_write> begins: array<i32>;
+// [B, V, M, step, context, stop tokens, samples, penalises] and f32 bits of [1 / temperature, min_p, penalty]
+@group(0) @binding(7) var<storage, read> params: array<u32>;
+
+var<workgroup> scores: array<f32, WG>; // a workgroup owns a row
+var<workgroup> places: array<u32, WG>;
+var<workgroup> sums: array<f32, WG>;
+
+fn score(row: u32, j: u32) -> f32 {
+    var x = logits[row * params[1] + j];
+    if params[7] == 1u && (seen[row * ((params[1] + 31u) / 32u) + j / 32u] >> (j % 32u) & 1u) == 1u {
+        let penalty = bitcast<f32>(params[10]);
+        x = select(x * penalty, x / penalty, x > 0.0);
+    }
+    return x * bitcast<f32>(params[8]);
+}
+
+// e of a kept token, 0 of another.
+fn kept(row: u32, j: u32, threshold: f32, largest: f32) -> f32 {
+    let x = score(row, j);
+    let e = exp(x - largest);
+    return select(0.0, e, x >= threshold && e >= bitcast<f32>(params[9]));
+}
+
+fn sum_lanes(lane: u32, mine: f32) -> f32 {
+    workgroupBarrier(); // everyone has read the last sum
+    sums[lane] = mine;
+    workgroupBarrier();
+    for (var half = WG / 2u; half > 0u; half /= 2u) {
+        if lane < half { sums[lane] += sums[lane + half]; }
+        workgroupBarrier();
+    }
+    return sums[0];
+}
+
+// The high half of a b.
+fn high_product(a: u32, b: u32) -> u32 {
+    let low = (a & 0xffffu) * (b & 0xffffu);
+    let cross = (a >> 16u) * (b & 0xffffu) + (low >> 16u);
+    let other = (a & 0xffffu) * (b >> 16u) + (cross & 0xffffu);
+    return (a >> 16u) * (b >> 16u) + (cross >> 16u) + (other >> 16u);
+}
+
+// In [0, 1): number `index` of the stream of a seed.
+fn uniform_number(index: u32, seed: vec2<u32>) -> f32 {
+    var counter = vec2<u32>(index, seed.y);
+    var key = seed.x;
+    for (var round = 0u; round < 10u; round++) {
+        counter = vec2<u32>(high_product(0xd256d193u, counter.x) ^ key ^ counter.y, 0xd256d193u * counter.x);
+        key += 0x9e3779b9u;
+    }
+    return f32(counter.x >> 8u) / 16777216.0;
+}
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let v = params[1];
+    let row = group.x + group.y * groups.x;
+    if row >= params[0] { return; }
+
+    var place = min(lane, v - 1u);
+    var largest = score(row, place);
+    var bad = 0.0;
+    for (var j = lane; j < v; j += WG) {
+        let x = score(row, j);
+        if (bitcast<u32>(x) & NOT_FINITE) == NOT_FINITE { bad = 1.0; }
+        if x > largest { place = j; }
+        largest = max(largest, x);
+    }
+    scores[lane] = largest;
+    places[lane] = place;
+    bad = sum_lanes(lane, bad);
+    for (var half = WG / 2u; half > 0u; half /= 2u) {
+        if lane < half {
+            let other = scores[lane + half];
+            if other > scores[lane] || (other == scores[lane] && places[lane + half] < places[lane]) {
+                scores[lane] = other; places[lane] = places[lane + half];
+            }
+        }
+        workgroupBarrier();
+    }
+    largest = scores[0];
+    var chosen = places[0];
+
+    if params[6] == 1u {
+        let threshold = bitcast<f32>(rows[3u * row + 2u]);
+        // Each lane's stretch of tokens, then the stretch and the token in which the draw falls.
+        let stretch = (v + WG - 1u) / WG;
+        var mass = 0.0;
+        for (var j = lane * stretch; j < min((lane + 1u) * stretch, v); j++) { mass += kept(row, j, threshold, largest); }
+        let total = sum_lanes(lane, mass);
+        workgroupBarrier();
+        sums[lane] = mass;
+        workgroupBarrier();
+        if lane == 0u {
+            let seed = vec2<u32>(rows[3u * row], rows[3u * row + 1u]);
+            var left = uniform_number(params[3], seed) * total;
+            var at = 0u;
+            while at + 1u < WG && left >= sums[at] {
+                left -= sums[at];
+                at++;
+            }
+            for (var j = at * stretch; j < v; j++) {
+                let e = kept(row, j, threshold, largest);
+                if e > 0.0 {
+                    chosen = j;
+                    if left < e { break; }
+                }
+                left -= e;
+            }
+        }
+    }
+
+    if lane > 0u { return; }
+    let is_bad = bad > 0.0;
+    if begins[row] == DONE || is_bad {
+        tokens[row * params[2] + params[3]] = select(-1, -2, is_bad && begins[row] != DONE);
+        begins[row] = DONE;
+        return;
+    }
+    tokens[row * params[2] + params[3]] = i32(chosen);
+    if params[7] == 1u { seen[row * ((v + 31u) / 32u) + chosen / 32u] |= 1u << (chosen % 32u); }
+    let position = positions[row] + 1;
+    var ends = position + 1 >= i32(params[4]);
+    for (var i = 0u; i < params[5]; i++) { ends = ends || rows[3u * params[0] + i] == chosen; }
+    ids[row] = select(i32(chosen), 0, ends);
+    positions[row] = select(position, 0, ends);
+    if ends { begins[row] = DONE; }
+}
