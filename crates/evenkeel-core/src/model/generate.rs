@@ -1,13 +1,20 @@
 //! Writing completions with a key/value cache. Prompts of different lengths are padded on the left, so that all rows
 //! write the same column; `first` keeps each row from seeing its padding, so that it gets what it would get alone.
+//!
+//! Tokens are drawn on the device and fed to the next pass there; the host looks at them every few tokens only.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use evenkeel_kernels::draw;
+use evenkeel_kernels::sampling::{Drawing, Settings, Start};
 
 use super::{Head, Input, KvCache, Model, Sampling, device_error};
 use crate::{Error, Result};
 
 /// Columns by which the cache grows at least.
 const CACHE_CHUNK: usize = 64;
+/// Tokens that are drawn at most before the host looks at them; of a single row, at which somebody may be looking, fewer.
+const MOST_UNSEEN: usize = 16;
+const MOST_UNSEEN_ALONE: usize = 4;
 
 /// What the model wrote after one prompt.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,7 +26,7 @@ pub struct Completion {
 }
 
 /// Completes every prompt. `seeds` holds one seed a prompt: a row's draws depend on its own seed and the token's index
-/// only. `on_token(row, id)` sees every token as it is drawn.
+/// only. `on_token(row, id)` sees every token, in bursts of up to 16.
 pub async fn generate(
     model: &Model,
     prompts: &[Vec<u32>],
@@ -37,14 +44,17 @@ pub async fn generate(
     let mut batch = Batch::new(model.frozen(), prompts, sampling, seeds);
     let mut logits_bv = batch.read_prompts();
     loop {
-        for (row, id) in batch.draw(logits_bv, sampling).await? {
-            completions[row].ids.push(id);
-            completions[row].finished = sampling.stop.contains(&id);
-            on_token(row, id);
-        }
-        batch.drop_finished();
-        if batch.rows.iter().all(|row| row.done) {
-            return Ok(completions);
+        batch.draw(logits_bv);
+        if batch.wants_a_look() {
+            for (row, id) in batch.look().await? {
+                completions[row].ids.push(id);
+                completions[row].finished = sampling.stop.contains(&id);
+                on_token(row, id);
+            }
+            if batch.rows.iter().all(|row| row.done) {
+                return Ok(completions);
+            }
+            batch.drop_finished();
         }
         logits_bv = batch.step();
     }
@@ -74,19 +84,23 @@ fn check(model: &Model, prompts: &[Vec<u32>], sampling: &Sampling) -> Result<()>
 }
 
 /// The rows still in the batch and their cache.
-struct Batch {
+struct Batch<'a> {
     model: Model,
     rows: Vec<Row>,
     cache: KvCache,
     device: Device,
-    /// Columns that the cache will ever need.
-    most_columns: usize,
+    sampling: &'a Sampling,
+    settings: Settings,
+    drawing: Option<Drawing>,
+    /// Tokens drawn for every row, and how many of them the host has seen.
+    drawn: usize,
+    looked_at: usize,
 }
 
 struct Row {
     /// Index among the prompts.
     prompt: usize,
-    /// Prompt and completion so far.
+    /// Prompt and what the host has seen of the completion.
     context: Vec<u32>,
     prompt_tokens: usize,
     /// Columns of padding before the prompt.
@@ -96,8 +110,8 @@ struct Row {
     done: bool,
 }
 
-impl Batch {
-    fn new(model: Model, prompts: &[Vec<u32>], sampling: &Sampling, seeds: &[u64]) -> Self {
+impl<'a> Batch<'a> {
+    fn new(model: Model, prompts: &[Vec<u32>], sampling: &'a Sampling, seeds: &[u64]) -> Self {
         let width = prompts.iter().map(Vec::len).max().unwrap_or(0);
         let row = |(prompt, (ids, &seed)): (usize, (&Vec<u32>, &u64))| Row {
             prompt,
@@ -109,10 +123,20 @@ impl Batch {
         };
         let rows: Vec<Row> = prompts.iter().zip(seeds).enumerate().map(row).collect();
         let device = model.device();
-        let most_columns = width + sampling.max_new_tokens;
-        let capacity = most_columns.min(width + CACHE_CHUNK);
+        let capacity = width + sampling.max_new_tokens.min(CACHE_CHUNK);
         let cache = KvCache::new(&model.config, rows.len(), capacity, &device);
-        Self { model, rows, cache, device, most_columns }
+        let settings = sampling.settings(model.config.max_positions);
+        let mut batch = Self { model, rows, cache, device, sampling, settings, drawing: None, drawn: 0, looked_at: 0 };
+        batch.drawing = Some(batch.new_drawing());
+        batch
+    }
+
+    /// A drawing that goes on from the rows' contexts.
+    fn new_drawing(&self) -> Drawing {
+        let starts: Vec<Start> =
+            self.rows.iter().map(|row| Start { seed: row.seed, context: &row.context, begins: row.padding }).collect();
+        let (stops, vocabulary) = (&self.sampling.stop, self.model.config.vocab_size);
+        Drawing::new(&starts, stops, self.sampling.max_new_tokens, vocabulary, &self.settings, &self.device)
     }
 
     /// Fills the cache with the prompts. → logits of their last tokens [B, V].
@@ -137,41 +161,55 @@ impl Batch {
         let column = self.cache.len();
         if column == self.cache.capacity() {
             let doubled = (2 * column).max(column + CACHE_CHUNK);
-            self.cache.reserve(doubled.min(self.most_columns));
+            let most = column + self.sampling.max_new_tokens - self.drawn;
+            self.cache.reserve(doubled.min(most));
         }
-        // A row that is done rides along on token 0, seeing only itself.
-        let live = |row: &Row, value: usize, idle: usize| if row.done { idle as i32 } else { value as i32 };
-        let rows = || self.rows.iter();
-        let ids = rows().map(|row| live(row, row.context[row.context.len() - 1] as usize, 0));
-        let positions = rows().map(|row| live(row, row.context.len() - 1, 0));
-        let first = rows().map(|row| live(row, row.padding, column));
-        let last = vec![column as i32; batch];
-        let input = Input::new(ids.collect(), positions.collect(), first.collect(), last, batch, 1, &self.device);
+        let drawing = self.drawing.as_ref().expect("a drawing is only taken during a draw");
+        let column_of = |x: &Tensor<1, Int>| x.clone().reshape([batch, 1]);
+        let [ids, positions, first] = [&drawing.ids, &drawing.positions, &drawing.begins].map(column_of);
+        // A single token sees the keys up to its own: nobody reads `last`.
+        let input = Input { ids, positions, last: first.clone(), first, batch, time: 1 };
         let hidden_bd = self.model.hidden_cached(&input, &mut self.cache);
         self.model.logits(hidden_bd)
     }
 
-    /// Draws the next token of every live row; marks rows that end. logits [B, V] → (prompt, token) each.
-    async fn draw(&mut self, logits_bv: Tensor<2>, sampling: &Sampling) -> Result<Vec<(usize, u32)>> {
-        let [_, v] = logits_bv.dims();
-        let data = logits_bv.into_data_async().await.map_err(device_error)?;
-        let logits = data.try_into_vec::<f32>().map_err(device_error)?;
-        let context = self.model.config.max_positions;
-        let mut drawn = Vec::new();
-        for (row, logits_v) in self.rows.iter_mut().zip(logits.chunks_exact(v)).filter(|(row, _)| !row.done) {
-            let index = row.context.len() - row.prompt_tokens;
-            if logits_v.iter().any(|x| !x.is_finite()) {
-                return Err(Error::NonFinite { step: index as u64 + 1, what: "logits".into() });
-            }
-            let id = sampling.next_token(logits_v, &row.context, row.seed, index as u64);
-            row.context.push(id);
-            row.done = sampling.stop.contains(&id) || index + 1 == sampling.max_new_tokens || row.context.len() == context;
-            drawn.push((row.prompt, id));
-        }
-        Ok(drawn)
+    /// Draws the next token of every row that is not done. logits [B, V]
+    fn draw(&mut self, logits_bv: Tensor<2>) {
+        let drawing = self.drawing.take().expect("a drawing is only taken during a draw");
+        self.drawing = Some(draw(logits_bv, drawing, self.drawn, &self.settings));
+        self.drawn += 1;
     }
 
-    /// Copies the cache without finished rows once half of it is theirs.
+    /// Whether the host should read what was drawn: always on a device whose reads cost nothing, else now and then and at the end.
+    fn wants_a_look(&self) -> bool {
+        let due = self.drawn >= next_look(self.looked_at, self.rows.len());
+        due || self.device == Device::flex() || self.drawn == self.sampling.max_new_tokens
+    }
+
+    /// Reads the tokens drawn since the last look; marks rows that ended. → (prompt, token) each, in order of drawing.
+    async fn look(&mut self) -> Result<Vec<(usize, u32)>> {
+        let tokens = self.drawing.as_ref().expect("a drawing is only taken during a draw").tokens.clone();
+        let [_, most] = tokens.dims();
+        let tokens = tokens.into_data_async().await.map_err(device_error)?;
+        let tokens: Vec<i64> = tokens.iter::<i64>().collect();
+        let context = self.model.config.max_positions;
+        let mut seen = Vec::new();
+        for index in self.looked_at..self.drawn {
+            for (row, tokens) in self.rows.iter_mut().zip(tokens.chunks_exact(most)).filter(|(row, _)| !row.done) {
+                let Ok(id) = u32::try_from(tokens[index]) else {
+                    return Err(Error::NonFinite { step: index as u64 + 1, what: "logits".into() });
+                };
+                row.context.push(id);
+                row.done =
+                    self.sampling.stop.contains(&id) || index + 1 == self.sampling.max_new_tokens || row.context.len() == context;
+                seen.push((row.prompt, id));
+            }
+        }
+        self.looked_at = self.drawn;
+        Ok(seen)
+    }
+
+    /// Copies the cache without finished rows once half of it is theirs. Every token drawn must have been looked at.
     fn drop_finished(&mut self) {
         let live: Vec<i32> = (0..).zip(&self.rows).filter(|(_, row)| !row.done).map(|(i, _)| i).collect();
         if live.is_empty() || 2 * live.len() > self.rows.len() || live.len() == self.rows.len() {
@@ -179,11 +217,32 @@ impl Batch {
         }
         self.cache.keep_rows(&self.indices(live.into_iter()));
         self.rows.retain(|row| !row.done);
+        self.drawing = Some(self.new_drawing());
     }
 
     fn indices(&self, values: impl Iterator<Item = i32>) -> Tensor<1, Int> {
         let values: Vec<i32> = values.collect();
         let size = values.len();
         Tensor::from_data(TensorData::new(values, [size]), &self.device)
+    }
+}
+
+/// How many tokens will be drawn when the host, which has seen `looked_at`, reads them next: soon at first, then every 16.
+fn next_look(looked_at: usize, rows: usize) -> usize {
+    let most = if rows == 1 { MOST_UNSEEN_ALONE } else { MOST_UNSEEN };
+    looked_at + looked_at.clamp(1, most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_reads_seldom() {
+        let looks = |rows: usize, tokens: usize| -> Vec<usize> {
+            std::iter::successors(Some(0), |&seen| Some(next_look(seen, rows))).skip(1).take_while(|&seen| seen <= tokens).collect()
+        };
+        assert_eq!(looks(64, 64), [1, 2, 4, 8, 16, 32, 48, 64]);
+        assert_eq!(looks(1, 13), [1, 2, 4, 8, 12]);
     }
 }

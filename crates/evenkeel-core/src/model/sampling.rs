@@ -1,10 +1,11 @@
-//! From logits to the next token, in the order of transformers: repetition penalty, temperature, top-k, top-p, min-p.
+//! How the next token is drawn; the drawing itself is `evenkeel_kernels::draw`.
 
+use evenkeel_kernels::sampling::Settings;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::fields::Fields;
-use crate::{Error, Result, rng};
+use crate::{Error, Result};
 
 /// How completions are drawn. The default samples the model's own distribution.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -126,104 +127,17 @@ impl Sampling {
         Value::Object(out)
     }
 
-    /// The next token of one row. `context` is prompt and completion so far; `index` counts the completion's tokens
-    /// and, with `seed`, fixes the draw. logits `[V]`.
-    pub fn next_token(&self, logits_v: &[f32], context: &[u32], seed: u64, index: u64) -> u32 {
-        let mut scores: Vec<f64> = logits_v.iter().map(|&x| f64::from(x)).collect();
-        self.penalise(&mut scores, context);
-        if !self.do_sample {
-            return argmax(&scores);
-        }
-        let temperature = f64::from(self.temperature);
-        let mut candidates: Vec<(u32, f64)> = (0..).zip(scores.iter().map(|x| x / temperature)).collect();
-        self.keep_top_k(&mut candidates);
-        to_probabilities(&mut candidates);
-        self.keep_top_p(&mut candidates);
-        self.keep_min_p(&mut candidates);
-        draw(&candidates, rng::uniform(&mut rng::stream(seed, "sample", index)))
-    }
-
-    /// Source: Keskar et al. 2019 (CTRL), as transformers applies it: once a token, however often it occurred.
-    fn penalise(&self, scores: &mut [f64], context: &[u32]) {
-        if self.repetition_penalty == 1.0 {
-            return;
-        }
-        let penalty = f64::from(self.repetition_penalty);
-        let mut seen: Vec<u32> = context.to_vec();
-        seen.sort_unstable();
-        seen.dedup();
-        for id in seen {
-            if let Some(score) = scores.get_mut(id as usize) {
-                *score = if *score > 0.0 { *score / penalty } else { *score * penalty };
-            }
+    /// The numbers of a draw by a model whose context holds `context` tokens.
+    pub fn settings(&self, context: usize) -> Settings {
+        Settings {
+            samples: self.do_sample,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            // Greedy settings may carry a temperature of 0 that nothing reads.
+            inv_temperature: if self.do_sample { self.temperature.recip() } else { 1.0 },
+            penalty: self.repetition_penalty,
+            context,
         }
     }
-
-    fn keep_top_k(&self, candidates: &mut Vec<(u32, f64)>) {
-        if self.top_k == 0 || self.top_k >= candidates.len() {
-            return;
-        }
-        let mut scores: Vec<f64> = candidates.iter().map(|c| c.1).collect();
-        let (_, kth, _) = scores.select_nth_unstable_by(self.top_k - 1, |a, b| b.total_cmp(a));
-        let kth = *kth;
-        candidates.retain(|c| c.1 >= kth);
-    }
-
-    /// Source: Holtzman et al. 2020: the token that crosses `top_p` stays.
-    fn keep_top_p(&self, candidates: &mut Vec<(u32, f64)>) {
-        if self.top_p >= 1.0 {
-            return;
-        }
-        candidates.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        let mut before = 0.0;
-        let kept = candidates.iter().take_while(|c| {
-            let keep = before < f64::from(self.top_p);
-            before += c.1;
-            keep
-        });
-        let kept = kept.count();
-        candidates.truncate(kept.max(1));
-        renormalise(candidates);
-    }
-
-    /// Source: Nguyen et al. 2024.
-    fn keep_min_p(&self, candidates: &mut Vec<(u32, f64)>) {
-        let largest = candidates.iter().map(|c| c.1).fold(0.0, f64::max);
-        candidates.retain(|c| c.1 >= f64::from(self.min_p) * largest);
-    }
-}
-
-/// The first of the largest.
-fn argmax(scores: &[f64]) -> u32 {
-    let best = (0..scores.len()).reduce(|best, i| if scores[i] > scores[best] { i } else { best });
-    best.unwrap_or(0) as u32
-}
-
-fn to_probabilities(candidates: &mut [(u32, f64)]) {
-    let largest = candidates.iter().map(|c| c.1).fold(f64::NEG_INFINITY, f64::max);
-    for candidate in candidates.iter_mut() {
-        candidate.1 = (candidate.1 - largest).exp();
-    }
-    renormalise(candidates);
-}
-
-fn renormalise(candidates: &mut [(u32, f64)]) {
-    let total: f64 = candidates.iter().map(|c| c.1).sum();
-    for candidate in candidates {
-        candidate.1 /= total;
-    }
-}
-
-/// The candidate in whose share of [0, 1) `u` falls.
-fn draw(candidates: &[(u32, f64)], u: f64) -> u32 {
-    let total: f64 = candidates.iter().map(|c| c.1).sum();
-    let mut left = u * total;
-    for &(id, p) in candidates {
-        left -= p;
-        if left < 0.0 {
-            return id;
-        }
-    }
-    let likely = candidates.iter().rev().find(|c| c.1 > 0.0); // rounding left a crumb
-    likely.map_or(0, |c| c.0)
 }
