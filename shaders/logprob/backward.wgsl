@@ -1,5 +1,5 @@
 // dlogits = (g0 (onehot - p) - g1 p (log p + entropy)) / temperature   with log p = logits / temperature - lse
-// logits, dlogits [N,V]  targets, lse [N]  stats, g [3,N] (rows: log p, entropy, top-1 hit; the last has no slope)
+// logits, dlogits [R,V] of rows first ... first + R of N  targets, lse [N]  stats, g [3,N] (rows: log p, entropy, top-1 hit; the last has no slope)
 // One workgroup per row, one lane per WG columns.
 // Twin: evenkeel-kernels/src/reference/logprob.rs (backward)
 const WG = 256u;
@@ -10,7 +10,7 @@ const WG = 256u;
 @group(0) @binding(3) var<storage, read_write> stats: array<f32>;
 @group(0) @binding(4) var<storage, read_write> g: array<f32>;
 @group(0) @binding(5) var<storage, read_write> dlogits: array<f32>;
-@group(0) @binding(6) var<storage, read> params: array<u32>; // [N, V, 1 / temperature as f32 bits]
+@group(0) @binding(6) var<storage, read> params: array<u32>; // [R, V, 1 / temperature as f32 bits, N, first]
 
 @compute @workgroup_size(WG)
 fn main(
@@ -18,16 +18,17 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let n = params[0];
+    let n = params[3];
     let v = params[1];
     let inv_temperature = bitcast<f32>(params[2]);
     let row = group.x + group.y * groups.x;
-    if row >= n { return; }
-    let g_logprob = g[row];
-    let g_entropy = g[n + row];
-    let entropy = stats[n + row];
-    let row_lse = lse[row];
-    let target_index = u32(clamp(targets[row], 0, i32(v) - 1));
+    if row >= params[0] { return; }
+    let at = params[4] + row;
+    let g_logprob = g[at];
+    let g_entropy = g[n + at];
+    let entropy = stats[n + at];
+    let row_lse = lse[at];
+    let target_index = u32(clamp(targets[at], 0, i32(v) - 1));
 
     for (var j = lane; j < v; j += WG) {
         let logprob = logits[row * v + j] * inv_temperature - row_lse;

@@ -1,6 +1,6 @@
 // z = logits / temperature, m = max z, lse = m + log sum exp(z - m)
 // stats[0] = z_target - lse   stats[1] = entropy = lse - sum p z   stats[2] = 1 where the target is the first largest
-// logits [N,V]  targets [N]  stats [3,N]  lse [N]
+// logits [R,V] of rows first ... first + R of N  targets [N]  stats [3,N]  lse [N]
 // One workgroup per row, two passes: maximum with its first index, then sum exp(z - m) and sum exp(z - m) (z - m).
 // Everything is relative to the maximum, so that neither sum overflows and the entropy does not cancel.
 // Twin: evenkeel-kernels/src/reference/logprob.rs (forward)
@@ -10,7 +10,7 @@ const WG = 256u;
 @group(0) @binding(1) var<storage, read_write> targets: array<i32>;
 @group(0) @binding(2) var<storage, read_write> stats: array<f32>;
 @group(0) @binding(3) var<storage, read_write> lse: array<f32>;
-@group(0) @binding(4) var<storage, read> params: array<u32>; // [N, V, 1 / temperature as f32 bits]
+@group(0) @binding(4) var<storage, read> params: array<u32>; // [R, V, 1 / temperature as f32 bits, N, first]
 
 var<workgroup> largest_lanes: array<f32, WG>;
 var<workgroup> index_lanes: array<u32, WG>;
@@ -22,11 +22,11 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let n = params[0];
+    let n = params[3];
     let v = params[1];
     let inv_temperature = bitcast<f32>(params[2]);
     let row = group.x + group.y * groups.x;
-    if row >= n { return; }
+    if row >= params[0] { return; }
     let start = row * v;
 
     var index = min(lane, v - 1u);
@@ -68,11 +68,12 @@ fn main(
     }
 
     if lane == 0u {
-        let target_index = u32(clamp(targets[row], 0, i32(v) - 1));
+        let at = params[4] + row;
+        let target_index = u32(clamp(targets[at], 0, i32(v) - 1));
         let log_sum = log(sum_lanes[0].x);
-        stats[row] = logits[start + target_index] * inv_temperature - row_max - log_sum;
-        stats[n + row] = log_sum - sum_lanes[0].y / sum_lanes[0].x;
-        stats[2u * n + row] = select(0.0, 1.0, index_lanes[0] == target_index);
-        lse[row] = row_max + log_sum;
+        stats[at] = logits[start + target_index] * inv_temperature - row_max - log_sum;
+        stats[n + at] = log_sum - sum_lanes[0].y / sum_lanes[0].x;
+        stats[2u * n + at] = select(0.0, 1.0, index_lanes[0] == target_index);
+        lse[at] = row_max + log_sum;
     }
 }

@@ -51,26 +51,24 @@ pub trait RawKernels: Backend {
         scale: f32,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
-    /// → stats [3,N], lse [N]
-    fn logprob_forward(logits: FloatTensor<Self>, targets: IntTensor<Self>, inv_temperature: f32)
-    -> (FloatTensor<Self>, FloatTensor<Self>);
+    /// Logits [R,V] of the rows from `first` on; writes their part of stats [3,N] and lse [N].
+    fn logprob_forward_into(
+        logits: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        inv_temperature: f32,
+        stats: &mut FloatTensor<Self>,
+        lse: &mut FloatTensor<Self>,
+        first: usize,
+    );
 
-    /// → dlogits [N,V]
+    /// Logits [R,V] of the rows from `first` on; targets [N]; facts: lse [N], stats and grad [3,N] → dlogits [R,V]
     fn logprob_backward(
         logits: FloatTensor<Self>,
         targets: IntTensor<Self>,
-        lse: FloatTensor<Self>,
-        stats: FloatTensor<Self>,
-        grad: FloatTensor<Self>,
+        facts: [FloatTensor<Self>; 3],
         inv_temperature: f32,
+        first: usize,
     ) -> FloatTensor<Self>;
-
-    /// → stats [3,N], dlogits [N,V]
-    fn cross_entropy_forward(
-        logits: FloatTensor<Self>,
-        targets: IntTensor<Self>,
-        weights: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// → out [M,N] = a b (+ bias [N]) (+ residual [M,N]); a [M,K] or, where `form` says so, [K,M]; b [K,N] or [N,K]
     fn matmul(
@@ -209,8 +207,13 @@ pub trait Kernels: Backend {
     /// See [`crate::token_logprob`]; → stats [3,N].
     fn token_logprob(logits: FloatTensor<Self>, targets: IntTensor<Self>, inv_temperature: f32) -> FloatTensor<Self>;
 
-    /// See [`crate::cross_entropy`]; → stats [3,N].
-    fn cross_entropy(logits: FloatTensor<Self>, targets: IntTensor<Self>, weights: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// See [`crate::head_logprob`]; → stats [3,N].
+    fn head_logprob(
+        hidden: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        inv_temperature: f32,
+    ) -> FloatTensor<Self>;
 
     /// See [`crate::linear`]; the weight is [O,I] where `transposed`, else [I,O].
     fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, transposed: bool) -> FloatTensor<Self>;
@@ -316,15 +319,16 @@ macro_rules! forward_only {
                 targets: IntTensor<Self>,
                 inv_temperature: f32,
             ) -> FloatTensor<Self> {
-                Self::logprob_forward(logits, targets, inv_temperature).0
+                crate::logprob::forward::<Self>(&logits, targets, inv_temperature).0
             }
 
-            fn cross_entropy(
-                logits: FloatTensor<Self>,
+            fn head_logprob(
+                hidden: FloatTensor<Self>,
+                weight: FloatTensor<Self>,
                 targets: IntTensor<Self>,
-                weights: FloatTensor<Self>,
+                inv_temperature: f32,
             ) -> FloatTensor<Self> {
-                crate::loss::weighted_nll::<Self>(logits, targets, weights)
+                crate::head::forward::<Self>(&hidden, &weight, targets, inv_temperature).stats
             }
 
             fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, transposed: bool) -> FloatTensor<Self> {
@@ -394,8 +398,13 @@ impl<B: RawKernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         crate::logprob::differentiable::<B, C>(logits, targets, inv_temperature)
     }
 
-    fn cross_entropy(logits: FloatTensor<Self>, targets: IntTensor<Self>, weights: FloatTensor<Self>) -> FloatTensor<Self> {
-        crate::loss::differentiable::<B, C>(logits, targets, weights)
+    fn head_logprob(
+        hidden: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        inv_temperature: f32,
+    ) -> FloatTensor<Self> {
+        crate::head::differentiable::<B, C>(hidden, weight, targets, inv_temperature)
     }
 
     fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, transposed: bool) -> FloatTensor<Self> {

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Distribution, Int, Tensor};
 
 use crate::launch::{Variant, variant, with_variant};
 use crate::sampling::{Drawing, Settings, Start};
-use crate::{AdamW, Layout, adamw, attention, clip, cross_entropy, draw, linear, rms_norm, rope, stock, swiglu, token_logprob};
+use crate::{AdamW, Layout, adamw, attention, clip, draw, head_logprob, linear, rms_norm, rope, stock, swiglu, token_logprob};
 
 /// Timed runs of each side, after one that compiles.
 const RUNS: usize = 7;
@@ -37,8 +37,8 @@ pub async fn rows(device: &Device, clock: impl Fn() -> f64) -> Vec<BenchRow> {
     }
     for sizes in [[512, 512], [64, 32_000]] {
         rows.push(bench.token_logprob(sizes).await);
-        rows.push(bench.cross_entropy(sizes).await);
     }
+    rows.push(bench.head_logprob([1024, 128, 512]).await);
     rows.push(bench.rms_norm([1024, 128]).await);
     rows.push(bench.swiglu([1024, 512]).await);
     rows.push(bench.rope([8, 128, 4, 32]).await);
@@ -84,12 +84,12 @@ impl<C: Fn() -> f64> Bench<C> {
         self.row("token_logprob", format!("N {n}, V {v}"), ours, burns).await
     }
 
-    async fn cross_entropy(&self, [n, v]: [usize; 2]) -> BenchRow {
-        let (logits, targets) = self.logits([n, v]);
-        let weights = Tensor::<1>::ones([n], &self.device);
-        let ours = || gradient(cross_entropy(logits.clone(), targets.clone(), weights.clone()).loss, &logits);
-        let burns = || gradient(stock::cross_entropy(logits.clone(), targets.clone(), weights.clone())[0].clone(), &logits);
-        self.row("cross_entropy", format!("N {n}, V {v}"), ours, burns).await
+    async fn head_logprob(&self, [n, d, v]: [usize; 3]) -> BenchRow {
+        let (hidden, weight) = (self.random([n, d]), self.random([v, d]));
+        let targets: Tensor<1, Int> = Tensor::arange(0..n as i64, &self.device);
+        let ours = || gradient(head_logprob(hidden.clone(), weight.clone(), targets.clone(), 1.0).logprob, &weight);
+        let burns = || gradient(stock::head_logprob(hidden.clone(), weight.clone(), targets.clone(), 1.0)[0].clone(), &weight);
+        self.row("head_logprob", format!("N {n}, D {d}, V {v}"), ours, burns).await
     }
 
     async fn rms_norm(&self, [n, d]: [usize; 2]) -> BenchRow {

@@ -10,7 +10,7 @@ use crate::block::{Block, Operands, forward_cached, write};
 use crate::optim::square_parts;
 use crate::reference::optim::Update;
 use crate::reference::sampling::{ROW, Rows, Settings};
-use crate::reference::{activation, attention, logprob, loss, matmul, norm, optim, rope, sampling};
+use crate::reference::{activation, attention, logprob, matmul, norm, optim, rope, sampling};
 
 /// Contiguous f32 view: `.get()` borrows the slice.
 struct Floats(FlexTensor);
@@ -86,33 +86,42 @@ impl RawKernels for Flex {
         (tensor(dq, q_shape), tensor(dk, k_shape.clone()), tensor(dv, k_shape))
     }
 
-    fn logprob_forward(logits: FlexTensor, targets: FlexTensor, inv_temperature: f32) -> (FlexTensor, FlexTensor) {
-        let [n, v] = logits.shape().dims();
-        let logits = Floats::new(logits);
-        let (stats, lse) = logprob::forward(logits.get(), &ints(targets), inv_temperature, v);
-        (tensor(stats, [3, n]), tensor(lse, [n]))
+    fn logprob_forward_into(
+        logits: FlexTensor,
+        targets: FlexTensor,
+        inv_temperature: f32,
+        stats: &mut FlexTensor,
+        lse: &mut FlexTensor,
+        first: usize,
+    ) {
+        let [rows, v] = logits.shape().dims();
+        let n = lse.shape()[0];
+        let targets = ints(targets);
+        let (part, part_lse) = logprob::forward(Floats::new(logits).get(), &targets[first..first + rows], inv_temperature, v);
+        for (kind, values) in part.chunks(rows).enumerate() {
+            put(stats, kind * n + first, values);
+        }
+        put(lse, first, &part_lse);
     }
 
     fn logprob_backward(
         logits: FlexTensor,
         targets: FlexTensor,
-        lse: FlexTensor,
-        stats: FlexTensor,
-        grad: FlexTensor,
+        [lse, stats, grad]: [FlexTensor; 3],
         inv_temperature: f32,
+        first: usize,
     ) -> FlexTensor {
-        let [n, v] = logits.shape().dims();
+        let [rows, v] = logits.shape().dims();
+        let n = lse.shape()[0];
         let [logits, lse, stats, grad] = [logits, lse, stats, grad].map(Floats::new);
         let targets = ints(targets);
-        let dlogits = logprob::backward(logits.get(), &targets, lse.get(), stats.get(), grad.get(), inv_temperature, v);
-        tensor(dlogits, [n, v])
-    }
-
-    fn cross_entropy_forward(logits: FlexTensor, targets: FlexTensor, weights: FlexTensor) -> (FlexTensor, FlexTensor) {
-        let [n, v] = logits.shape().dims();
-        let (logits, weights) = (Floats::new(logits), Floats::new(weights));
-        let (stats, dlogits) = loss::cross_entropy(logits.get(), &ints(targets), weights.get(), v);
-        (tensor(stats, [3, n]), tensor(dlogits, [n, v]))
+        let of = |all: &'_ [f32], kind: usize| all[kind * n + first..][..rows].to_vec();
+        let (entropy, slopes) = (of(stats.get(), 1), [0, 1].map(|kind| of(grad.get(), kind)));
+        let slopes = [slopes[0].as_slice(), slopes[1].as_slice()];
+        let rows_of = first..first + rows;
+        let dlogits =
+            logprob::backward(logits.get(), &targets[rows_of.clone()], &lse.get()[rows_of], &entropy, slopes, inv_temperature, v);
+        tensor(dlogits, [rows, v])
     }
 
     /// burn's CPU backend has a tuned product (the gemm crate); `reference::matmul` is what the shaders are tested against.
@@ -223,7 +232,8 @@ impl RawKernels for Flex {
     }
 
     fn view(segment: &FlexTensor, at: usize, shape: Shape) -> FlexTensor {
-        segment.narrow(0, at, shape.num_elements()).reshape(shape)
+        let flat = segment.reshape(Shape::new([segment.shape().num_elements()]));
+        flat.narrow(0, at, shape.num_elements()).reshape(shape)
     }
 
     fn segment(_: &FlexTensor, len: usize, _: bool) -> FlexTensor {

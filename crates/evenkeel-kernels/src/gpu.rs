@@ -10,7 +10,7 @@ use crate::block::{ALIGN, Block, Operands, forward_cached};
 use crate::launch::{
     ACTIVATION_GELU_BACKWARD, ACTIVATION_GELU_FORWARD, ACTIVATION_SWIGLU_BACKWARD, ACTIVATION_SWIGLU_FORWARD, ATTENTION_BACKWARD_KV,
     ATTENTION_BACKWARD_KV_SUBGROUP, ATTENTION_BACKWARD_Q, ATTENTION_BACKWARD_Q_SUBGROUP, ATTENTION_BACKWARD_ROWS, ATTENTION_DECODE, ATTENTION_FORWARD,
-    ATTENTION_FORWARD_SUBGROUP, Kernel, LOGPROB_BACKWARD, LOGPROB_FORWARD, LOSS_CROSS_ENTROPY, MATMUL_SUBGROUP, MATMUL_SUM_ROWS,
+    ATTENTION_FORWARD_SUBGROUP, Kernel, LOGPROB_BACKWARD, LOGPROB_FORWARD, MATMUL_SUBGROUP, MATMUL_SUM_ROWS,
     MATMUL_TILED, NORM_BACKWARD_WEIGHT, NORM_BACKWARD_X, NORM_FORWARD, OPTIM_ADAMW, OPTIM_CLIP, OPTIM_SUM_SQUARES, POISONED, ROPE_MERGE,
     ROPE_ROTATE, ROPE_SPLIT, SAMPLING_DRAW, SAMPLING_THRESHOLD, Specialised, Variant, launch, poisoned, variant,
 };
@@ -176,41 +176,38 @@ impl RawKernels for CubeBackend {
         (dq, dk, dv)
     }
 
-    fn logprob_forward(logits: CubeTensor, targets: CubeTensor, inv_temperature: f32) -> (CubeTensor, CubeTensor) {
+    fn logprob_forward_into(
+        logits: CubeTensor,
+        targets: CubeTensor,
+        inv_temperature: f32,
+        stats: &mut CubeTensor,
+        lse: &mut CubeTensor,
+        first: usize,
+    ) {
         let (logits, targets) = (floats(logits), ints(targets));
-        let [n, v] = logits.meta.shape().dims();
-        let (stats, lse) = (empty(&logits, [3, n]), empty(&logits, [n]));
+        let [rows, v] = logits.meta.shape().dims();
+        let n = lse.meta.num_elements();
         let kernel = Specialised::new(&LOGPROB_FORWARD, &[("WG", row_lanes(v))]);
-        launch(kernel, n, &[&logits, &targets, &stats, &lse], &[n as u32, v as u32, inv_temperature.to_bits()]);
-        (stats, lse)
+        let params = [rows as u32, v as u32, inv_temperature.to_bits(), n as u32, first as u32];
+        launch(kernel, rows, &[&logits, &targets, stats, lse], &params);
     }
 
     fn logprob_backward(
         logits: CubeTensor,
         targets: CubeTensor,
-        lse: CubeTensor,
-        stats: CubeTensor,
-        grad: CubeTensor,
+        [lse, stats, grad]: [CubeTensor; 3],
         inv_temperature: f32,
+        first: usize,
     ) -> CubeTensor {
         let [logits, lse, stats, grad] = [logits, lse, stats, grad].map(floats);
         let targets = ints(targets);
-        let [n, v] = logits.meta.shape().dims();
-        let dlogits = empty(&logits, [n, v]);
+        let [rows, v] = logits.meta.shape().dims();
+        let n = lse.meta.num_elements();
+        let dlogits = empty(&logits, [rows, v]);
         let kernel = Specialised::new(&LOGPROB_BACKWARD, &[("WG", row_lanes(v))]);
-        let params = [n as u32, v as u32, inv_temperature.to_bits()];
-        launch(kernel, n, &[&logits, &targets, &lse, &stats, &grad, &dlogits], &params);
+        let params = [rows as u32, v as u32, inv_temperature.to_bits(), n as u32, first as u32];
+        launch(kernel, rows, &[&logits, &targets, &lse, &stats, &grad, &dlogits], &params);
         dlogits
-    }
-
-    fn cross_entropy_forward(logits: CubeTensor, targets: CubeTensor, weights: CubeTensor) -> (CubeTensor, CubeTensor) {
-        let [logits, weights] = [logits, weights].map(floats);
-        let targets = ints(targets);
-        let [n, v] = logits.meta.shape().dims();
-        let (stats, dlogits) = (empty(&logits, [3, n]), empty(&logits, [n, v]));
-        let kernel = Specialised::new(&LOSS_CROSS_ENTROPY, &[("WG", row_lanes(v))]);
-        launch(kernel, n, &[&logits, &targets, &weights, &stats, &dlogits], &[n as u32, v as u32]);
-        (stats, dlogits)
     }
 
     fn matmul(a: CubeTensor, b: CubeTensor, bias: Option<CubeTensor>, residual: Option<CubeTensor>, form: Form) -> CubeTensor {

@@ -45,7 +45,6 @@ kernels! {
     ATTENTION_DECODE = "attention/decode", twin "attention::decode";
     LOGPROB_FORWARD = "logprob/forward", twin "logprob::forward";
     LOGPROB_BACKWARD = "logprob/backward", twin "logprob::backward";
-    LOSS_CROSS_ENTROPY = "loss/cross_entropy", twin "loss::cross_entropy";
     MATMUL_TILED = "matmul/tiled", twin "matmul::matmul";
     MATMUL_SUBGROUP = "matmul/subgroup", twin "matmul::matmul";
     MATMUL_SUM_ROWS = "matmul/sum_rows", twin "matmul::sum_rows";

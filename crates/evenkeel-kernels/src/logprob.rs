@@ -2,13 +2,13 @@
 //!
 //! N rows (tokens), V vocabulary.
 
-use burn::backend::Dispatch;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::autodiff::{Autodiff, NodeId};
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use burn::tensor::{Int, Tensor};
+use burn::backend::{Dispatch, TensorMetadata};
+use burn::tensor::{Int, Shape, Tensor};
 
 use crate::backend::{Kernels, RawKernels};
 use crate::shapes::check;
@@ -48,6 +48,22 @@ pub(crate) fn rows(stats_3n: Tensor<2>) -> [Tensor<1>; 3] {
     [0, 1, 2].map(|row| stats_3n.clone().slice([row..row + 1, 0..n]).reshape([n]))
 }
 
+/// Statistics of all rows at once. → stats [3,N], lse [N]
+pub(crate) fn forward<B: RawKernels>(
+    logits: &FloatTensor<B>,
+    targets: IntTensor<B>,
+    inv_temperature: f32,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let (mut stats, mut lse) = empty_stats::<B>(logits, logits.shape()[0]);
+    B::logprob_forward_into(logits.clone(), targets, inv_temperature, &mut stats, &mut lse, 0);
+    (stats, lse)
+}
+
+/// stats [3,N] and lse [N], to be written.
+pub(crate) fn empty_stats<B: RawKernels>(like: &FloatTensor<B>, n: usize) -> (FloatTensor<B>, FloatTensor<B>) {
+    (B::float_reshape(B::segment(like, 3 * n, true), Shape::new([3, n])), B::segment(like, n, true))
+}
+
 #[derive(Debug)]
 struct LogprobBackward;
 
@@ -61,7 +77,7 @@ impl<B: RawKernels> Backward<B, 1> for LogprobBackward {
         let logits = checkpointer.retrieve_node_output::<FloatTensor<B>>(node);
         let [parent] = ops.parents;
         if let Some(parent) = parent {
-            let dlogits = B::logprob_backward(logits, targets, lse, stats, grad, inv_temperature);
+            let dlogits = B::logprob_backward(logits, targets, [lse, stats, grad], inv_temperature, 0);
             grads.register::<B>(parent.id, dlogits);
         }
     }
@@ -76,9 +92,9 @@ pub(crate) fn differentiable<B: RawKernels, C: CheckpointStrategy>(
     match LogprobBackward.prepare::<C>([logits.node()]).compute_bound().stateful() {
         OpsKind::Tracked(mut prep) => {
             let node = prep.checkpoint(&logits);
-            let (stats, lse) = B::logprob_forward(logits.into_primitive(), targets.clone(), inv_temperature);
+            let (stats, lse) = forward::<B>(&logits.into_primitive(), targets.clone(), inv_temperature);
             prep.finish((node, targets, lse, stats.clone(), inv_temperature), stats)
         }
-        OpsKind::UnTracked(prep) => prep.finish(B::logprob_forward(logits.into_primitive(), targets, inv_temperature).0),
+        OpsKind::UnTracked(prep) => prep.finish(forward::<B>(&logits.into_primitive(), targets, inv_temperature).0),
     }
 }

@@ -34,10 +34,9 @@ pub fn token_logprob(logits: Tensor<2>, targets: Tensor<1, Int>, temperature: f3
     [logprob, entropy, correct]
 }
 
-/// As [`crate::cross_entropy`]: (−weight · log p(target), entropy, top-1 hit), all `[N]`.
-pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>, weights: Tensor<1>) -> [Tensor<1>; 3] {
-    let [logprob, entropy, correct] = token_logprob(logits, targets, 1.0);
-    [logprob.neg() * weights, entropy.detach(), correct]
+/// As [`crate::head_logprob`].
+pub fn head_logprob(hidden: Tensor<2>, weight: Tensor<2>, targets: Tensor<1, Int>, temperature: f32) -> [Tensor<1>; 3] {
+    token_logprob(hidden.matmul(weight.transpose()), targets, temperature)
 }
 
 /// As [`crate::linear`] and its sisters; `extra` as a matrix that broadcasts.

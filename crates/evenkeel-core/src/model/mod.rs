@@ -16,8 +16,8 @@ mod rope;
 mod sampling;
 mod tensors;
 
-use burn::tensor::{Device, Tensor};
-use evenkeel_kernels::{Layout, linear};
+use burn::tensor::{Device, Int, Tensor};
+use evenkeel_kernels::{Layout, TokenStats, head_logprob, linear};
 use sha2::{Digest, Sha256};
 
 pub use cache::KvCache;
@@ -75,13 +75,29 @@ impl Model {
     /// Next-token logits. hidden [N, D] → [N, V]. Select rows first, so that only needed positions pay.
     /// Panics on a score model.
     pub fn logits(&self, hidden_nd: Tensor<2>) -> Tensor<2> {
+        linear(hidden_nd, self.head_matrix(), Layout::OutIn)
+    }
+
+    /// Log-probability of each target, entropy and top-1 hit, all `[N]`, without a matrix of all logits. hidden [N, D],
+    /// targets `[N]`. Panics on a score model.
+    pub fn token_stats(&self, hidden_nd: Tensor<2>, targets_n: Tensor<1, Int>, temperature: f64) -> TokenStats {
+        head_logprob(hidden_nd, self.head_matrix(), targets_n, temperature as f32)
+    }
+
+    /// Mean of the logits over the vocabulary, without a gradient. hidden [N, D] → `[N]`. Panics on a score model.
+    pub fn mean_logits(&self, hidden_nd: Tensor<2>) -> Tensor<1> {
+        let [n, _] = hidden_nd.dims();
+        linear(hidden_nd.inner(), self.head_matrix().inner().mean_dim(0), Layout::OutIn).reshape([n])
+    }
+
+    /// What turns hidden states into logits, [V, D].
+    fn head_matrix(&self) -> Tensor<2> {
         assert!(self.head == Head::Lm, "a score model has no logits");
-        let name = match (self.config.tie_embeddings, self.config.arch) {
+        self.params.matrix(match (self.config.tie_embeddings, self.config.arch) {
             (false, _) => "lm_head.weight",
             (true, Arch::Gpt2) => "transformer.wte.weight",
             (true, _) => "model.embed_tokens.weight",
-        };
-        linear(hidden_nd, self.params.matrix(name), Layout::OutIn)
+        })
     }
 
     /// Scores. hidden [N, D] → `[N]`. Panics on a language model.

@@ -4,9 +4,7 @@
 //! weights (or a model of its own) whose digest is checked at the end. Sequences lie [chosen…, rejected…].
 
 use burn::tensor::Tensor;
-use evenkeel_kernels::token_logprob;
-
-use super::forward::{floats, hidden, ints, mean, predicted_logits, read, sequence_sums, token_stats};
+use super::forward::{floats, hidden, mean, predictions, predictors, read, sequence_sums, token_stats};
 use super::maths::{LogRatios, dpo_loss};
 use super::optimizer::{AdamW, GradientSum, learning_rate};
 use super::order::Order;
@@ -98,9 +96,9 @@ impl DpoTrainer {
     fn forward(&self, model: &Model, pairs: &[Pair]) -> Forward {
         let device = model.device();
         let batch = layout(pairs);
-        let logits = predicted_logits(model, &batch, hidden(model, &batch));
-        let mean_logits = logits.clone().inner().mean_dim(1).squeeze_dim::<1>(1);
-        let stats = token_logprob(logits, ints(&batch.targets, &device), 1.0);
+        let states = predictors(model, &batch, hidden(model, &batch));
+        let mean_logits = model.mean_logits(states.clone());
+        let stats = predictions(model, &batch, states, 1.0);
         let policy = sequence_sums(&batch, stats.logprob.clone());
         let reference = self.reference_sums(pairs, &batch);
         let n = pairs.len();

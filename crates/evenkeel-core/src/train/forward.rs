@@ -1,7 +1,7 @@
 //! From a batch to what the losses eat: log-probabilities per token, sums per sequence, scores at the last token.
 
 use burn::tensor::{Int, Tensor, TensorData, Transaction};
-use evenkeel_kernels::{TokenStats, token_logprob};
+use evenkeel_kernels::TokenStats;
 
 use crate::data::batch::Batch;
 use crate::error::{Error, Result};
@@ -15,15 +15,20 @@ pub fn hidden(model: &Model, batch: &Batch) -> Tensor<2> {
     model.hidden(&input)
 }
 
-/// Logits where the batch predicts a trained token, [N, V], from its hidden states.
-pub fn predicted_logits(model: &Model, batch: &Batch, hidden: Tensor<2>) -> Tensor<2> {
-    model.logits(hidden.select(0, ints(&batch.predictors, &model.device())))
+/// The hidden states from which the batch predicts a trained token, [N, D].
+pub fn predictors(model: &Model, batch: &Batch, hidden: Tensor<2>) -> Tensor<2> {
+    hidden.select(0, ints(&batch.predictors, &model.device()))
 }
 
-/// Log-probability, entropy and whether greedy decoding is right, for each prediction of the batch, all `[N]`.
+/// Log-probability, entropy and whether greedy decoding is right, for each prediction of the batch, all `[N]`; from the states
+/// of [`predictors`].
+pub fn predictions(model: &Model, batch: &Batch, states: Tensor<2>, temperature: f64) -> TokenStats {
+    model.token_stats(states, ints(&batch.targets, &model.device()), temperature)
+}
+
+/// As [`predictions`], from the batch alone.
 pub fn token_stats(model: &Model, batch: &Batch, temperature: f64) -> TokenStats {
-    let logits = predicted_logits(model, batch, hidden(model, batch));
-    token_logprob(logits, ints(&batch.targets, &model.device()), temperature as f32)
+    predictions(model, batch, predictors(model, batch, hidden(model, batch)), temperature)
 }
 
 /// Sum over each sequence's predictions: values `[N]` → `[S]`.

@@ -2,9 +2,7 @@
 //!
 //! Follows TRL's `SFTTrainer` (`nll`): N counts the shifted targets of the accumulation window. Packing keeps documents apart.
 
-use evenkeel_kernels::cross_entropy;
-
-use super::forward::{floats, hidden, ints, mean, predicted_logits, read};
+use super::forward::{mean, read, token_stats};
 use super::optimizer::{AdamW, GradientSum, learning_rate};
 use super::order::Order;
 use super::run::Trainer;
@@ -67,11 +65,8 @@ impl Trainer for SftTrainer {
         let mut gradients = GradientSum::default();
         let mut losses = Vec::new();
         for batch in batches.iter().filter(|b| !b.targets.is_empty()) {
-            let device = self.model.device();
-            let logits = predicted_logits(&self.model, batch, hidden(&self.model, batch));
-            let weights = floats(&vec![1.0 / trained as f32; batch.targets.len()], &device);
-            let out = cross_entropy(logits, ints(&batch.targets, &device), weights);
-            let loss = out.loss.sum();
+            let out = token_stats(&self.model, batch, 1.0);
+            let loss = -out.logprob.sum() / trained as f64;
             gradients.add(&self.model.params, loss.backward());
             losses.extend([loss, out.entropy.sum(), out.correct.sum()]);
         }
@@ -128,7 +123,7 @@ pub async fn evaluate(model: &Model, rows: &[&Sequence], batch_size: usize) -> R
         if batch.targets.is_empty() {
             continue;
         }
-        let stats = super::forward::token_stats(model, &batch, 1.0);
+        let stats = token_stats(model, &batch, 1.0);
         let mut values = read(vec![-stats.logprob, stats.entropy, stats.correct]).await?.into_iter();
         for all in [&mut nll, &mut entropy, &mut correct] {
             all.extend(values.next().expect("three tensors were read"));

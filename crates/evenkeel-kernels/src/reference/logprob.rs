@@ -8,8 +8,6 @@ use super::{fill_rows, map_rows};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row {
     pub lse: f64,
-    /// Σ exp(z − max)
-    pub sum: f64,
     pub logprob: f64,
     pub entropy: f64,
     pub correct: bool,
@@ -22,9 +20,7 @@ pub(crate) fn clamp_target(target: i32, v: usize) -> usize {
 }
 
 /// lse, log p(target), H = lse − Σ p z, and whether the target is the first largest.  logits_v [V]
-///
-/// `each(j, exp(z_j − max))` sees every exponential on the way.
-pub(crate) fn row(logits_v: &[f32], target: usize, inv_temperature: f32, mut each: impl FnMut(usize, f64)) -> Row {
+pub(crate) fn row(logits_v: &[f32], target: usize, inv_temperature: f32) -> Row {
     let scale = f64::from(inv_temperature);
     let mut best = 0;
     for (j, &x) in logits_v.iter().enumerate() {
@@ -34,10 +30,9 @@ pub(crate) fn row(logits_v: &[f32], target: usize, inv_temperature: f32, mut eac
     }
     let max = f64::from(logits_v[best]) * scale;
     let (mut sum, mut sum_shifted) = (0.0, 0.0);
-    for (j, &x) in logits_v.iter().enumerate() {
+    for &x in logits_v {
         let shifted = f64::from(x) * scale - max;
         let e = shifted.exp();
-        each(j, e);
         sum += e;
         if e > 0.0 {
             sum_shifted += e * shifted;
@@ -46,7 +41,6 @@ pub(crate) fn row(logits_v: &[f32], target: usize, inv_temperature: f32, mut eac
     let log_sum = sum.ln();
     Row {
         lse: max + log_sum,
-        sum,
         logprob: f64::from(logits_v[target]) * scale - max - log_sum,
         entropy: log_sum - sum_shifted / sum,
         correct: best == target,
@@ -56,7 +50,7 @@ pub(crate) fn row(logits_v: &[f32], target: usize, inv_temperature: f32, mut eac
 /// logits `[N,V]`, targets `[N]` → stats `[3,N]` (rows: log p(target), entropy, 1.0 where the target is the argmax), lse `[N]`
 pub fn forward(logits: &[f32], targets: &[i32], inv_temperature: f32, v: usize) -> (Vec<f32>, Vec<f32>) {
     let n = targets.len();
-    let rows = map_rows(n, |i| row(&logits[i * v..][..v], clamp_target(targets[i], v), inv_temperature, |_, _| ()));
+    let rows = map_rows(n, |i| row(&logits[i * v..][..v], clamp_target(targets[i], v), inv_temperature));
     let mut stats = vec![0.0; 3 * n];
     for (i, r) in rows.iter().enumerate() {
         stats[i] = r.logprob as f32;
@@ -68,14 +62,20 @@ pub fn forward(logits: &[f32], targets: &[i32], inv_temperature: f32, v: usize) 
 
 /// d logits = (g_logprob (onehot − p) − g_entropy p (log p + H)) / temperature.
 ///
-/// logits `[N,V]`, targets `[N]`, lse `[N]`, stats and grad `[3,N]` → `[N,V]`; the third row of grad (top-1 hit) has no slope.
-pub fn backward(logits: &[f32], targets: &[i32], lse: &[f32], stats: &[f32], grad: &[f32], inv_temperature: f32, v: usize) -> Vec<f32> {
-    let n = targets.len();
+/// logits `[N,V]`, targets `[N]`, lse `[N]`, entropy `[N]`, gradients of log p and of the entropy `[N]` → `[N,V]`
+pub fn backward(
+    logits: &[f32],
+    targets: &[i32],
+    lse: &[f32],
+    entropy: &[f32],
+    [g_logprob, g_entropy]: [&[f32]; 2],
+    inv_temperature: f32,
+    v: usize,
+) -> Vec<f32> {
     let scale = f64::from(inv_temperature);
-    let mut dlogits = vec![0.0; n * v];
+    let mut dlogits = vec![0.0; targets.len() * v];
     fill_rows(&mut dlogits, v, |i, out_v| {
-        let (g_logprob, g_entropy) = (f64::from(grad[i]), f64::from(grad[n + i]));
-        let (lse, entropy) = (f64::from(lse[i]), f64::from(stats[n + i]));
+        let [lse, entropy, g_logprob, g_entropy] = [lse[i], entropy[i], g_logprob[i], g_entropy[i]].map(f64::from);
         for (o, &x) in out_v.iter_mut().zip(&logits[i * v..][..v]) {
             let logprob = f64::from(x) * scale - lse;
             let p = logprob.exp();

@@ -6,7 +6,6 @@
 pub mod activation;
 pub mod attention;
 pub mod logprob;
-pub mod loss;
 pub mod matmul;
 pub mod norm;
 pub mod optim;

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor};
 use evenkeel_kernels::{
-    AdamW, Block, Family, Layout, Positions, adamw, block_cached, clip, gelu, layer_norm, linear, linear_bias, linear_residual, rms_norm,
+    AdamW, Block, Family, Layout, Positions, adamw, block_cached, clip, gelu, head_logprob, layer_norm, linear, linear_bias, linear_residual, rms_norm,
     rope, stock, swiglu,
 };
 
@@ -21,6 +21,8 @@ pub const BLOCKS: &[BlockCase] = &[
     BlockCase { name: "linear, odd", sizes: [67, 37, 71], run: run_linear },
     BlockCase { name: "linear, one row", sizes: [1, 65, 130], run: run_linear },
     BlockCase { name: "linear, whole tiles", sizes: [64, 16, 128], run: run_linear },
+    BlockCase { name: "head_logprob, odd", sizes: [29, 33, 67], run: run_head },
+    BlockCase { name: "head_logprob, stretches", sizes: [130, 5, 50_257], run: run_head },
     BlockCase { name: "rms_norm, smallest", sizes: [1, 1, 0], run: run_rms_norm },
     BlockCase { name: "rms_norm, odd", sizes: [29, 33, 0], run: run_rms_norm },
     BlockCase { name: "rms_norm, wide", sizes: [5, 517, 0], run: run_rms_norm },
@@ -71,6 +73,32 @@ fn run_linear([n, i, o]: [usize; 3], maths: Maths, device: &Device) -> Vec<Outpu
         inputs.into_iter().map(|(name, x)| Output { name, values: read(x.grad(&grads).expect("a gradient")) }).collect();
     outputs.push(Output { name: "y", values: read(y) });
     outputs
+}
+
+/// hidden [N,D] → log p, entropy and hit of one of V; temperature, and a gradient through both.
+fn run_head([n, d, v]: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
+    let device = device.clone().autodiff();
+    let mut numbers = Numbers::new(20);
+    let hidden = floats(&numbers.many(n * d, 1.0), [n, d], &device).require_grad();
+    let weight = floats(&numbers.many(v * d, 1.0), [v, d], &device).require_grad();
+    let targets: Vec<i32> = (0..n).map(|_| numbers.below(v) as i32).collect();
+    let targets = ints(&targets, [n], &device);
+    let [logprob, entropy, correct] = match maths {
+        Maths::Ours => {
+            let stats = head_logprob(hidden.clone(), weight.clone(), targets, 0.8);
+            [stats.logprob, stats.entropy, stats.correct]
+        }
+        Maths::Stock => stock::head_logprob(hidden.clone(), weight.clone(), targets, 0.8),
+    };
+    let [g_logprob, g_entropy] = [(); 2].map(|()| floats::<1>(&numbers.many(n, 1.0), [n], &device));
+    let grads = (logprob.clone() * g_logprob + entropy.clone() * g_entropy).sum().backward();
+    vec![
+        Output { name: "dhidden", values: read(hidden.grad(&grads).expect("a gradient")) },
+        Output { name: "dweight", values: read(weight.grad(&grads).expect("a gradient")) },
+        Output { name: "logprob", values: read(logprob) },
+        Output { name: "entropy", values: read(entropy) },
+        Output { name: "correct", values: read(correct) },
+    ]
 }
 
 /// Large enough that forgetting it shows.

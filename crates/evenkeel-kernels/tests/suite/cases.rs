@@ -3,7 +3,7 @@
 //! A case runs on any device, forward and backward, through the public functions or through `stock`.
 
 use burn::tensor::{Device, Tensor};
-use evenkeel_kernels::{attention, cross_entropy, stock, token_logprob};
+use evenkeel_kernels::{attention, stock, token_logprob};
 
 use crate::common::{Numbers, Output, floats, ints, read, with_outliers};
 
@@ -116,8 +116,8 @@ pub const LOGITS: &[LogitsCase] = &[
 ];
 
 impl LogitsCase {
-    /// Logits with a tie for the largest in row 0, targets that are sometimes the argmax, a masked (weight 0) row.
-    fn inputs(&self) -> (Vec<f32>, Vec<i32>, Vec<f32>) {
+    /// Logits with a tie for the largest in row 0, targets that are sometimes the argmax.
+    fn inputs(&self) -> (Vec<f32>, Vec<i32>) {
         let [n, v] = self.sizes;
         let mut numbers = Numbers::new(3);
         let mut logits = numbers.many(n * v, 5.0);
@@ -131,19 +131,14 @@ impl LogitsCase {
             let row = &logits[i * v..][..v];
             targets[i] = (0..v).max_by(|&a, &b| row[a].total_cmp(&row[b])).expect("V > 0") as i32;
         }
-        let mut weights = numbers.many(n, 1.0);
-        weights[n / 2] = 0.0;
-        if n == 1 {
-            weights[0] = 0.5;
-        }
-        (logits, targets, weights)
+        (logits, targets)
     }
 
     /// log p, entropy, top-1 hit, and the gradient of Σ (g0 log p + g1 entropy) on the logits.
     pub fn run_logprob(&self, maths: Maths, device: &Device) -> Vec<Output> {
         let [n, v] = self.sizes;
         let device = device.clone().autodiff();
-        let (logits, targets, _) = self.inputs();
+        let (logits, targets) = self.inputs();
         let logits = floats(&logits, [n, v], &device).require_grad();
         let targets = ints(&targets, [n], &device);
         let [logprob, entropy, correct] = match maths {
@@ -161,30 +156,6 @@ impl LogitsCase {
         vec![
             Output { name: "dlogits", values: read(logits.grad(&grads).expect("a gradient")) },
             Output { name: "logprob", values: read(logprob) },
-            Output { name: "entropy", values: read(entropy) },
-            Output { name: "correct", values: read(correct) },
-        ]
-    }
-
-    /// loss, entropy, top-1 hit, and the gradient of Σ g loss on the logits.
-    pub fn run_cross_entropy(&self, maths: Maths, device: &Device) -> Vec<Output> {
-        let [n, v] = self.sizes;
-        let device = device.clone().autodiff();
-        let (logits, targets, weights) = self.inputs();
-        let logits = floats(&logits, [n, v], &device).require_grad();
-        let (targets, weights) = (ints(&targets, [n], &device), floats(&weights, [n], &device));
-        let [loss, entropy, correct] = match maths {
-            Maths::Ours => {
-                let stats = cross_entropy(logits.clone(), targets, weights);
-                [stats.loss, stats.entropy, stats.correct]
-            }
-            Maths::Stock => stock::cross_entropy(logits.clone(), targets, weights),
-        };
-        let g = floats(&Numbers::new(4).many(n, 1.0), [n], &device);
-        let grads = (loss.clone() * g).sum().backward();
-        vec![
-            Output { name: "dlogits", values: read(logits.grad(&grads).expect("a gradient")) },
-            Output { name: "loss", values: read(loss) },
             Output { name: "entropy", values: read(entropy) },
             Output { name: "correct", values: read(correct) },
         ]

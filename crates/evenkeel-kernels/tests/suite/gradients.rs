@@ -1,7 +1,7 @@
 //! Values and gradients against the same maths composed of burn's operations, and against central differences.
 
 use burn::tensor::Device;
-use evenkeel_kernels::{attention, cross_entropy, token_logprob};
+use evenkeel_kernels::{attention, token_logprob};
 
 use crate::block_cases::BLOCKS;
 use crate::cases::{ATTENTION, LOGITS, Maths, Spans};
@@ -22,8 +22,6 @@ fn equals_stock(device: &Device, chosen: impl Fn(&str) -> bool) {
     for case in LOGITS.iter().filter(|case| chosen(case.name)) {
         let (ours, stock) = (case.run_logprob(Maths::Ours, device), case.run_logprob(Maths::Stock, device));
         compare(&ours, &stock, STOCK_TOLERANCE).unwrap_or_else(|e| panic!("token_logprob, {}: {e}", case.name));
-        let (ours, stock) = (case.run_cross_entropy(Maths::Ours, device), case.run_cross_entropy(Maths::Stock, device));
-        compare(&ours, &stock, STOCK_TOLERANCE).unwrap_or_else(|e| panic!("cross_entropy, {}: {e}", case.name));
     }
 }
 
@@ -87,7 +85,6 @@ fn logit_slopes_are_central_differences() {
     let device = cpu().autodiff();
     let x = Numbers::new(8).many(n * v, 1.5);
     let targets = ints(&[4, 0, 2], [n], &device);
-    let weights = floats(&[0.5, 0.0, 2.0], [n], &device);
     let logprob = |x: &[f32]| {
         let logits = floats(x, [n, v], &device).require_grad();
         let stats = token_logprob(logits.clone(), targets.clone(), 1.3);
@@ -96,14 +93,6 @@ fn logit_slopes_are_central_differences() {
     let (loss, logits) = logprob(&x);
     let gradient = read(logits.grad(&loss.backward()).unwrap());
     differences("token_logprob", &x, &gradient, |x| read(logprob(x).0)[0]);
-
-    let entropy = |x: &[f32]| {
-        let logits = floats(x, [n, v], &device).require_grad();
-        (cross_entropy(logits.clone(), targets.clone(), weights.clone()).loss.sum(), logits)
-    };
-    let (loss, logits) = entropy(&x);
-    let gradient = read(logits.grad(&loss.backward()).unwrap());
-    differences("cross_entropy", &x, &gradient, |x| read(entropy(x).0)[0]);
 }
 
 #[test]
@@ -130,11 +119,8 @@ fn tensors_without_autodiff_give_the_same_values() {
         let logits = Numbers::new(9).many(4 * 11, 3.0);
         let run = |device: &Device| {
             let targets = ints(&[1, 10, 3, 0], [4], device);
-            let weights = floats(&[1.0, 0.5, 0.0, 2.0], [4], device);
-            let loss = cross_entropy(floats(&logits, [4, 11], device), targets.clone(), weights).loss;
-            let tracked = floats(&logits, [4, 11], device);
-            let stats = token_logprob(tracked, targets, 1.0);
-            [read(loss), read(stats.logprob), read(stats.entropy), read(stats.correct)].concat()
+            let stats = token_logprob(floats(&logits, [4, 11], device), targets, 1.0);
+            [read(stats.logprob), read(stats.entropy), read(stats.correct)].concat()
         };
         assert_eq!(run(&device), run(&device.clone().autodiff()));
     }
@@ -145,8 +131,7 @@ fn tensors_of_both_contexts_mix() {
     for device in [Some(cpu()), gpu("tensors_of_both_contexts_mix")].into_iter().flatten() {
         let autodiff = device.clone().autodiff();
         let logits = floats(&Numbers::new(9).many(2 * 7, 3.0), [2, 7], &autodiff).require_grad();
-        let (targets, weights) = (ints(&[1, 6], [2], &device), floats(&[1.0, 1.0], [2], &device));
-        let grads = cross_entropy(logits.clone(), targets, weights).loss.sum().backward();
+        let grads = token_logprob(logits.clone(), ints(&[1, 6], [2], &device), 1.0).logprob.sum().backward();
         assert!(logits.grad(&grads).is_some());
     }
 }

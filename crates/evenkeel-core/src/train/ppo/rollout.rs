@@ -7,9 +7,8 @@ use crate::error::Result;
 use crate::model::{Model, Sampling, generate};
 use crate::recipe::KlEstimator;
 use crate::rng;
-use crate::train::forward::{end_scores, hidden, ints, predicted_logits, read};
+use crate::train::forward::{end_scores, hidden, ints, predictions, predictors, read, token_stats};
 use crate::train::maths::{gae, kl, whiten};
-use evenkeel_kernels::token_logprob;
 
 /// Samples shown per iteration.
 const SHOWN: usize = 4;
@@ -135,11 +134,9 @@ impl PpoTrainer {
         let sequences: Vec<Sequence> = episodes.iter().map(Episode::sequence).collect();
         let batch = Batch::padded(&sequences.iter().collect::<Vec<_>>());
         let states = hidden(policy, &batch);
-        let temperature = self.config.temperature as f32;
-        let targets = ints(&batch.targets, &policy.device());
-        let stats = token_logprob(predicted_logits(policy, &batch, states.clone()), targets.clone(), temperature);
-        let reference = predicted_logits(&self.reference, &batch, hidden(&self.reference, &batch));
-        let reference = token_logprob(reference, targets, temperature);
+        let temperature = self.config.temperature;
+        let stats = predictions(policy, &batch, predictors(policy, &batch, states.clone()), temperature);
+        let reference = token_stats(&self.reference, &batch, temperature);
         let rows = ints(&value_rows(&batch), &policy.device());
         let values = match &self.critic {
             Critic::Model { model, .. } => {

@@ -1,7 +1,6 @@
 //! The update of one iteration: epochs × minibatches of the clipped losses, each an optimiser step, and the iteration's metrics.
 
 use burn::tensor::Tensor;
-use evenkeel_kernels::token_logprob;
 
 use super::rollout::value_rows;
 use super::{Critic, Episode, Experience, PpoTrainer};
@@ -10,7 +9,7 @@ use crate::data::batch::Batch;
 use crate::error::Result;
 use crate::event::Metrics;
 use crate::rng;
-use crate::train::forward::{floats, hidden, ints, predicted_logits};
+use crate::train::forward::{floats, hidden, ints, predictions, predictors};
 use crate::train::maths::{policy_is_clipped, ppo_policy_loss, ppo_value_loss, value_is_clipped};
 use crate::train::optimizer::{GradientSum, learning_rate};
 
@@ -125,8 +124,8 @@ impl PpoTrainer {
     fn losses(&self, micro: &Micro, tokens: usize, steps: usize) -> (Tensor<1>, Vec<Tensor<1>>) {
         let device = self.policy.device();
         let states = hidden(&self.policy, &micro.batch);
-        let logits = predicted_logits(&self.policy, &micro.batch, states.clone());
-        let new = token_logprob(logits, ints(&micro.batch.targets, &device), self.config.temperature as f32);
+        let predicting = predictors(&self.policy, &micro.batch, states.clone());
+        let new = predictions(&self.policy, &micro.batch, predicting, self.config.temperature);
         let old = floats(&micro.logprobs, &device);
         let (policy_loss, _) = ppo_policy_loss(new.logprob.clone(), old, floats(&micro.advantages, &device), self.config.cliprange);
         let rows = ints(&micro.value_rows, &device);
