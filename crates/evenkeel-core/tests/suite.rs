@@ -12,6 +12,8 @@ mod chat;
 mod generation;
 #[path = "suite/hf.rs"]
 mod hf;
+#[path = "suite/launches.rs"]
+mod launches;
 #[path = "suite/parity.rs"]
 mod parity;
 

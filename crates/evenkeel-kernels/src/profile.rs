@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::thread::ThreadId;
 
 use burn::cubecl::logging::{Duration, LaunchObservation, LaunchObserver, TimingMethod, TimingRequest};
 
@@ -32,6 +33,8 @@ pub(crate) fn named<T>(name: &'static str, f: impl FnOnce() -> T) -> T {
 
 struct Tally {
     timed: bool,
+    /// Launches are made on the thread that asks for them: this one's count.
+    thread: ThreadId,
     kernels: Mutex<Profile>,
 }
 
@@ -47,7 +50,9 @@ impl Tally {
 
 impl LaunchObserver for Tally {
     fn launched(&self, kernel: &'static str) {
-        self.add(kernel, 1, 0.0);
+        if std::thread::current().id() == self.thread {
+            self.add(kernel, 1, 0.0);
+        }
     }
 
     fn timing(&self) -> TimingRequest {
@@ -65,10 +70,10 @@ fn short(kernel: &str) -> String {
     name.rsplit("::").next().unwrap_or(name).to_owned()
 }
 
-/// Counts the launches until the returned guard is dropped; with `timed` each is waited for and timed, which takes away
-/// all overlap. One observation at a time: it is the process's.
+/// Counts this thread's launches until the returned guard is dropped; with `timed` each is waited for and timed, which takes
+/// away all overlap.
 pub fn observe(timed: bool) -> Observation {
-    let tally = Arc::new(Tally { timed, kernels: Mutex::default() });
+    let tally = Arc::new(Tally { timed, thread: std::thread::current().id(), kernels: Mutex::default() });
     Observation { _guard: LaunchObservation::new(tally.clone()), tally }
 }
 

@@ -28,6 +28,7 @@ pub use input::Input;
 pub use params::{Param, Params, Segment};
 pub use sampling::Sampling;
 
+use crate::recipe::Training;
 use crate::{Error, Result};
 
 /// Name of the score head's weight in a `*ForSequenceClassification` model.
@@ -116,6 +117,11 @@ impl Model {
     pub fn trainable(&self) -> Self {
         let params = self.params.map(|value| value.inner().autodiff().require_grad());
         Self { params, ..self.clone() }
+    }
+
+    /// As [`Model::trainable`], with activations kept or computed again as `training` says.
+    pub fn for_training(&self, training: &Training) -> Self {
+        Self { gradient_checkpointing: training.gradient_checkpointing, ..self.trainable() }
     }
 
     /// The live weights without a graph; later updates of this model do not reach the copy.

@@ -128,6 +128,8 @@ pub struct Training {
     pub per_device_train_batch_size: usize,
     /// Forward passes per optimiser step; the step equals one on the large batch.
     pub gradient_accumulation_steps: usize,
+    /// Compute each block's activations once more for the gradient instead of keeping them: slower, in less memory.
+    pub gradient_checkpointing: bool,
     /// Shape of the learning rate over the run.
     pub lr_scheduler_type: SchedulerType,
     /// Steps of linear warm-up; takes precedence over `warmup_ratio` when not 0.
@@ -170,6 +172,7 @@ impl Training {
             max_steps: 0,
             per_device_train_batch_size: 8,
             gradient_accumulation_steps: 1,
+            gradient_checkpointing: false,
             lr_scheduler_type: SchedulerType::Linear,
             warmup_steps: 0,
             warmup_ratio: 0.0,

@@ -47,7 +47,7 @@ impl DpoTrainer {
     /// [`Error::Device`] while the reference is read.
     pub async fn new(recipe: &Recipe, model: &Model, reference: Option<Model>, data: &[Preference], eval: &[Preference]) -> Result<Self> {
         let reference = reference.unwrap_or_else(|| model.clone()).frozen();
-        let model = model.trainable();
+        let model = model.for_training(&recipe.training);
         let data: Vec<Pair> = data.iter().flat_map(pairs).collect();
         let mut trainer = Self {
             reference_digest: reference.digest().await?,

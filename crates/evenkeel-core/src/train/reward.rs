@@ -32,7 +32,7 @@ pub struct RewardTrainer {
 impl RewardTrainer {
     /// `model` has a score head; `data` must not be empty; nothing is frozen.
     pub fn new(recipe: &Recipe, model: &Model, data: Vec<Preference>, eval: Vec<Preference>) -> Self {
-        let model = model.trainable();
+        let model = model.for_training(&recipe.training);
         Self {
             optimizer: AdamW::new(&model, &recipe.training),
             order: Order::new(data.len(), recipe),

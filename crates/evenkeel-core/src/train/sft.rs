@@ -29,7 +29,7 @@ pub struct SftTrainer {
 impl SftTrainer {
     /// `data` must not be empty; nothing is frozen.
     pub fn new(recipe: &Recipe, model: &Model, data: Vec<Sequence>, eval: Vec<Sequence>) -> Self {
-        let model = model.trainable();
+        let model = model.for_training(&recipe.training);
         Self {
             optimizer: AdamW::new(&model, &recipe.training),
             order: Order::new(data.len(), recipe),
@@ -68,12 +68,12 @@ impl Trainer for SftTrainer {
             let out = token_stats(&self.model, batch, 1.0);
             let loss = -out.logprob.sum() / trained as f64;
             gradients.add(&self.model.params, loss.backward());
-            losses.extend([loss, out.entropy.sum(), out.correct.sum()]);
+            losses.extend([loss, out.entropy, out.correct]);
         }
 
         let lr = learning_rate(&self.recipe.training, step, self.total_steps());
         let (grad_norm, values) = self.optimizer.update(&mut self.model.params, gradients, lr, losses).await?;
-        let total = |k: usize| values.iter().skip(k).step_by(3).map(|v| f64::from(v[0])).sum::<f64>();
+        let total = |k: usize| values.iter().skip(k).step_by(3).flatten().map(|&v| f64::from(v)).sum::<f64>();
         Ok(Metrics::from([
             ("loss".into(), total(0)),
             ("grad_norm".into(), grad_norm),

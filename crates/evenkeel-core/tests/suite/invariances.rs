@@ -109,6 +109,26 @@ fn accumulation_equals_the_large_batch_for_every_trainer() {
     assert_same_runs(&ppo(1)[..1], &ppo(4)[..1], &["loss/policy_avg", "loss/value_avg", "grad_norm", "val/grad_norm", "objective/kl"]);
 }
 
+#[test]
+fn activations_computed_again_change_no_bit_for_any_trainer() {
+    let of = |stage, gradient_checkpointing: bool| {
+        let setting = format!("gradient_checkpointing={gradient_checkpointing}");
+        let r = match stage {
+            Stage::Ppo => recipe(stage, &["max_steps=2", "rollout_batch_size=4", "response_length=4", "learning_rate=1e-3", &setting]),
+            _ => recipe(stage, &[&setting]),
+        };
+        match stage {
+            Stage::Sft => run(SftTrainer::new(&r, &model(Head::Lm), sequences(6), vec![])).0,
+            Stage::Reward => run(RewardTrainer::new(&r, &model(Head::Score), preferences(6), vec![])).0,
+            Stage::Dpo => run(block_on(DpoTrainer::new(&r, &model(Head::Lm), None, &preferences(6), &[])).unwrap()).0,
+            Stage::Ppo => run(ppo_trainer(&r)).0,
+        }
+    };
+    for stage in [Stage::Sft, Stage::Reward, Stage::Dpo, Stage::Ppo] {
+        assert_eq!(of(stage, true), of(stage, false), "{stage:?}");
+    }
+}
+
 fn ppo_trainer(recipe: &Recipe) -> PpoTrainer {
     let prompts = sequences(8).into_iter().map(|s| Prompt { ids: s.ids, text: String::new() }).collect();
     let judge = RewardSource::Model(model(Head::Score));

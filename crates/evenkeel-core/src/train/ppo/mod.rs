@@ -112,13 +112,13 @@ impl PpoTrainer {
             same_vocabulary("model.reward_model", policy, model)?;
         }
         same_vocabulary("model.value_model", policy, &start)?;
-        let policy = policy.trainable();
+        let policy = policy.for_training(&recipe.training);
         let mut training = recipe.training.clone();
         let optimizer = AdamW::new(&policy, &training);
         training.weight_decay = 0.0;
         let critic = match config.value_function {
             ValueFunction::Model => {
-                let model = start.trainable();
+                let model = start.for_training(&recipe.training);
                 Critic::Model { optimizer: AdamW::new(&model, &training), model }
             }
             ValueFunction::Head => {
