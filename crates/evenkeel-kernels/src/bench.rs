@@ -3,7 +3,7 @@
 //! The clock is an argument: the crate reads no time itself. Times are medians of forward and backward together, with a
 //! read of one result so that nothing is left in a queue.
 
-use burn::tensor::{Device, Distribution, Int, Tensor};
+use burn::tensor::{Device, Distribution, Int, Tensor, Transaction};
 
 use crate::launch::{Variant, variant, with_variant};
 use crate::sampling::{Drawing, Settings, Start};
@@ -172,7 +172,8 @@ impl<C: Fn() -> f64> Bench<C> {
 
     async fn time(&self, run: &impl Fn() -> Tensor<1>) -> f64 {
         let start = (self.clock)();
-        run().into_data_async().await.expect("a result to read");
+        // Not `into_data_async`: what it returns waits for the device only when somebody looks at the numbers (burn 0.22.1).
+        Transaction::default().register(run()).execute_async().await.expect("a result to read");
         (self.clock)() - start
     }
 }

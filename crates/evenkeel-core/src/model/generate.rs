@@ -3,7 +3,7 @@
 //!
 //! Tokens are drawn on the device and fed to the next pass there; the host looks at them every few tokens only.
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData, Transaction};
 use evenkeel_kernels::draw;
 use evenkeel_kernels::sampling::{Drawing, Settings, Start};
 
@@ -190,8 +190,8 @@ impl<'a> Batch<'a> {
     async fn look(&mut self) -> Result<Vec<(usize, u32)>> {
         let tokens = self.drawing.as_ref().expect("a drawing is only taken during a draw").tokens.clone();
         let [_, most] = tokens.dims();
-        let tokens = tokens.into_data_async().await.map_err(device_error)?;
-        let tokens: Vec<i64> = tokens.iter::<i64>().collect();
+        let data = Transaction::default().register(tokens).execute_async().await.map_err(device_error)?;
+        let tokens: Vec<i64> = data.iter().flat_map(|data| data.iter::<i64>()).collect();
         let context = self.model.config.max_positions;
         let mut seen = Vec::new();
         for index in self.looked_at..self.drawn {
