@@ -186,19 +186,34 @@ pub struct ReportArgs {
 /// `evenkeel bench`
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Each kernel and the same mathematics composed of burn's own operations, on the same tensors: median milliseconds, their
-ratio (above 1: evenkeel is faster) and bytes per second.
+`kernels`: each kernel and the same mathematics composed of burn's own operations, in turn on the same tensors: median
+milliseconds and their ratio (above 1: evenkeel is faster).
+`steps`: SFT, DPO and PPO steps and rollouts of two small models: median, fastest and slowest milliseconds, tokens per second
+and GPU launches of one step.
 
 Examples:
   evenkeel bench --device gpu
+  evenkeel bench steps
   evenkeel bench --json > bench.jsonl")]
 pub struct BenchArgs {
+    /// What to time; both where none is named
+    #[arg(value_enum)]
+    pub part: Option<BenchPart>,
     /// Where tensors live
     #[arg(long, value_enum, default_value_t, value_name = "DEVICE")]
     pub device: DeviceFlag,
     /// Print one JSON object per row instead of a table
     #[arg(long)]
     pub json: bool,
+}
+
+/// What `evenkeel bench` times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum BenchPart {
+    /// Single kernels against burn's operations
+    Kernels,
+    /// Whole training steps and rollouts
+    Steps,
 }
 
 /// `evenkeel recipe`
