@@ -51,6 +51,12 @@ pub trait RawKernels: Backend {
         scale: f32,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
+    /// x [R,D], rows [N] → [N,D]
+    fn gather_forward(x: FloatTensor<Self>, rows: IntTensor<Self>) -> FloatTensor<Self>;
+
+    /// dy [N,D], order [N], starts [R+1] → dx [R,D]
+    fn gather_backward(dy: FloatTensor<Self>, order: IntTensor<Self>, starts: IntTensor<Self>) -> FloatTensor<Self>;
+
     /// Logits [R,V] of the rows from `first` on; writes their part of stats [3,N] and lse [N].
     fn logprob_forward_into(
         logits: FloatTensor<Self>,
@@ -215,6 +221,9 @@ pub trait Kernels: Backend {
         inv_temperature: f32,
     ) -> FloatTensor<Self>;
 
+    /// See [`crate::gather()`].
+    fn gather(x: FloatTensor<Self>, rows: IntTensor<Self>, order: IntTensor<Self>, starts: IntTensor<Self>) -> FloatTensor<Self>;
+
     /// See [`crate::linear`]; the weight is [O,I] where `transposed`, else [I,O].
     fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, transposed: bool) -> FloatTensor<Self>;
 
@@ -331,6 +340,10 @@ macro_rules! forward_only {
                 crate::head::forward::<Self>(&hidden, &weight, targets, inv_temperature).stats
             }
 
+            fn gather(x: FloatTensor<Self>, rows: IntTensor<Self>, _: IntTensor<Self>, _: IntTensor<Self>) -> FloatTensor<Self> {
+                Self::gather_forward(x, rows)
+            }
+
             fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, transposed: bool) -> FloatTensor<Self> {
                 crate::linear::forward::<Self>(x, weight, None, None, transposed)
             }
@@ -405,6 +418,10 @@ impl<B: RawKernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         inv_temperature: f32,
     ) -> FloatTensor<Self> {
         crate::head::differentiable::<B, C>(hidden, weight, targets, inv_temperature)
+    }
+
+    fn gather(x: FloatTensor<Self>, rows: IntTensor<Self>, order: IntTensor<Self>, starts: IntTensor<Self>) -> FloatTensor<Self> {
+        crate::gather::differentiable::<B, C>(x, rows, order, starts)
     }
 
     fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, transposed: bool) -> FloatTensor<Self> {

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Distribution, Int, Tensor, Transaction};
 
 use crate::launch::{Variant, variant, with_variant};
 use crate::sampling::{Drawing, Settings, Start};
-use crate::{AdamW, Layout, adamw, attention, clip, draw, head_logprob, linear, rms_norm, rope, stock, swiglu, token_logprob};
+use crate::{AdamW, Layout, Rows, adamw, attention, clip, draw, gather, head_logprob, linear, rms_norm, rope, stock, swiglu, token_logprob};
 
 /// Timed runs of each side, after one that compiles.
 const RUNS: usize = 7;
@@ -39,6 +39,7 @@ pub async fn rows(device: &Device, clock: impl Fn() -> f64) -> Vec<BenchRow> {
         rows.push(bench.token_logprob(sizes).await);
     }
     rows.push(bench.head_logprob([1024, 128, 512]).await);
+    rows.push(bench.gather([512, 128, 1024]).await);
     rows.push(bench.rms_norm([1024, 128]).await);
     rows.push(bench.swiglu([1024, 512]).await);
     rows.push(bench.rope([8, 128, 4, 32]).await);
@@ -90,6 +91,16 @@ impl<C: Fn() -> f64> Bench<C> {
         let ours = || gradient(head_logprob(hidden.clone(), weight.clone(), targets.clone(), 1.0).logprob, &weight);
         let burns = || gradient(stock::head_logprob(hidden.clone(), weight.clone(), targets.clone(), 1.0)[0].clone(), &weight);
         self.row("head_logprob", format!("N {n}, D {d}, V {v}"), ours, burns).await
+    }
+
+    async fn gather(&self, [r, d, n]: [usize; 3]) -> BenchRow {
+        let table = self.random([r, d]);
+        let indices: Vec<i32> = (0..n).map(|i| (i * 7919 % r) as i32).collect();
+        let rows = Rows::new(&indices, r, &self.device);
+        let indices = Tensor::<1, Int>::from_data(indices.as_slice(), &self.device);
+        let ours = || gradient(gather(table.clone(), &rows), &table);
+        let burns = || gradient(stock::gather(table.clone(), indices.clone()), &table);
+        self.row("gather", format!("R {r}, D {d}, N {n}"), ours, burns).await
     }
 
     async fn rms_norm(&self, [n, d]: [usize; 2]) -> BenchRow {

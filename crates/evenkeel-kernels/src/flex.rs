@@ -10,7 +10,7 @@ use crate::block::{Block, Operands, forward_cached, write};
 use crate::optim::square_parts;
 use crate::reference::optim::Update;
 use crate::reference::sampling::{ROW, Rows, Settings};
-use crate::reference::{activation, attention, logprob, matmul, norm, optim, rope, sampling};
+use crate::reference::{activation, attention, gather, logprob, matmul, norm, optim, rope, sampling};
 
 /// Contiguous f32 view: `.get()` borrows the slice.
 struct Floats(FlexTensor);
@@ -84,6 +84,16 @@ impl RawKernels for Flex {
         let (dq, dk, dv) =
             attention::backward(q.get(), k.get(), v.get(), &ints(first), &ints(last), out.get(), lse.get(), dout.get(), scale, dims);
         (tensor(dq, q_shape), tensor(dk, k_shape.clone()), tensor(dv, k_shape))
+    }
+
+    fn gather_forward(x: FlexTensor, rows: FlexTensor) -> FlexTensor {
+        let ([_, d], rows) = (x.shape().dims(), ints(rows));
+        tensor(gather::forward(Floats::new(x).get(), &rows, d), [rows.len(), d])
+    }
+
+    fn gather_backward(dy: FlexTensor, order: FlexTensor, starts: FlexTensor) -> FlexTensor {
+        let ([_, d], starts) = (dy.shape().dims(), ints(starts));
+        tensor(gather::backward(Floats::new(dy).get(), &ints(order), &starts, d), [starts.len() - 1, d])
     }
 
     fn logprob_forward_into(

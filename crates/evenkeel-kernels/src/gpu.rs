@@ -10,7 +10,7 @@ use crate::block::{ALIGN, Block, Operands, forward_cached};
 use crate::launch::{
     ACTIVATION_GELU_BACKWARD, ACTIVATION_GELU_FORWARD, ACTIVATION_SWIGLU_BACKWARD, ACTIVATION_SWIGLU_FORWARD, ATTENTION_BACKWARD_KV,
     ATTENTION_BACKWARD_KV_SUBGROUP, ATTENTION_BACKWARD_Q, ATTENTION_BACKWARD_Q_SUBGROUP, ATTENTION_BACKWARD_ROWS, ATTENTION_DECODE, ATTENTION_FORWARD,
-    ATTENTION_FORWARD_SUBGROUP, Kernel, LOGPROB_BACKWARD, LOGPROB_FORWARD, MATMUL_SUBGROUP, MATMUL_SUM_ROWS,
+    ATTENTION_FORWARD_SUBGROUP, GATHER_BACKWARD, GATHER_FORWARD, Kernel, LOGPROB_BACKWARD, LOGPROB_FORWARD, MATMUL_SUBGROUP, MATMUL_SUM_ROWS,
     MATMUL_TILED, NORM_BACKWARD_WEIGHT, NORM_BACKWARD_X, NORM_FORWARD, OPTIM_ADAMW, OPTIM_CLIP, OPTIM_SUM_SQUARES, POISONED, ROPE_MERGE,
     ROPE_ROTATE, ROPE_SPLIT, SAMPLING_DRAW, SAMPLING_THRESHOLD, Specialised, Variant, launch, poisoned, variant,
 };
@@ -174,6 +174,23 @@ impl RawKernels for CubeBackend {
         let kernel = plan.kernel(&ATTENTION_BACKWARD_KV, &ATTENTION_BACKWARD_KV_SUBGROUP);
         launch(kernel, groups, &[&q, &k, &v, &dout, &rows, &dk, &dv], &params);
         (dq, dk, dv)
+    }
+
+    fn gather_forward(x: CubeTensor, rows: CubeTensor) -> CubeTensor {
+        let (x, rows) = (floats(x), ints(rows));
+        let ([r, d], n) = (x.meta.shape().dims(), rows.meta.num_elements());
+        let out = empty(&x, [n, d]);
+        launch_items(&GATHER_FORWARD, &[], &[&x, &rows, &out], n * d, &[d as u32, r as u32]);
+        out
+    }
+
+    fn gather_backward(dy: CubeTensor, order: CubeTensor, starts: CubeTensor) -> CubeTensor {
+        let dy = floats(dy);
+        let [order, starts] = [order, starts].map(ints);
+        let ([_, d], r) = (dy.meta.shape().dims(), starts.meta.num_elements() - 1);
+        let dx = empty(&dy, [r, d]);
+        launch_items(&GATHER_BACKWARD, &[], &[&dy, &order, &starts, &dx], r * d, &[d as u32]);
+        dx
     }
 
     fn logprob_forward_into(

@@ -43,6 +43,8 @@ kernels! {
     ATTENTION_BACKWARD_Q = "attention/backward_q", twin "attention::backward";
     ATTENTION_BACKWARD_KV = "attention/backward_kv", twin "attention::backward";
     ATTENTION_DECODE = "attention/decode", twin "attention::decode";
+    GATHER_FORWARD = "gather/forward", twin "gather::forward";
+    GATHER_BACKWARD = "gather/backward", twin "gather::backward";
     LOGPROB_FORWARD = "logprob/forward", twin "logprob::forward";
     LOGPROB_BACKWARD = "logprob/backward", twin "logprob::backward";
     MATMUL_TILED = "matmul/tiled", twin "matmul::matmul";

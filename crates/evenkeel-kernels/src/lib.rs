@@ -11,6 +11,7 @@ mod block;
 pub mod bench;
 pub mod device;
 mod flex;
+mod gather;
 mod gpu;
 mod head;
 #[doc(hidden)]
@@ -31,6 +32,7 @@ pub use attention::attention;
 pub use backend::Affine;
 pub use block::{ALIGN, Block, Family, Places, Positions, aligned, block, block_cached};
 pub use device::{DeviceChoice, DeviceError, Selected, select};
+pub use gather::{Rows, gather};
 pub use head::head_logprob;
 pub use linear::{Layout, linear, linear_bias, linear_residual};
 pub use logprob::{TokenStats, token_logprob};

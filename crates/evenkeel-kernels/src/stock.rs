@@ -39,6 +39,11 @@ pub fn head_logprob(hidden: Tensor<2>, weight: Tensor<2>, targets: Tensor<1, Int
     token_logprob(hidden.matmul(weight.transpose()), targets, temperature)
 }
 
+/// As [`crate::gather()`].
+pub fn gather(x: Tensor<2>, rows: Tensor<1, Int>) -> Tensor<2> {
+    x.select(0, rows)
+}
+
 /// As [`crate::linear`] and its sisters; `extra` as a matrix that broadcasts.
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, extra: Option<Tensor<2>>, layout: crate::Layout) -> Tensor<2> {
     let weight_io = if layout == crate::Layout::OutIn { weight.transpose() } else { weight };

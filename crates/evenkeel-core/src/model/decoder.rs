@@ -3,7 +3,7 @@
 //! Shape letters: B batch, T time, N = B·T, D model.
 
 use burn::tensor::{Int, Tensor};
-use evenkeel_kernels::{Positions, block, block_cached, layer_norm, rms_norm};
+use evenkeel_kernels::{Positions, Rows, block, block_cached, gather, layer_norm, rms_norm};
 
 use super::Model;
 use super::cache::KvCache;
@@ -43,15 +43,21 @@ pub fn hidden(model: &Model, rope: Option<&RopeTable>, input: &Input, mut cache:
 }
 
 fn embed(model: &Model, input: &Input) -> Tensor<2> {
-    let n = input.batch * input.time;
-    let flat = |x_bt: &Tensor<2, Int>| -> Tensor<1, Int> { x_bt.clone().reshape([n]) };
-    let ids_n = flat(&input.ids);
+    let rows_of = |table: &str, rows: Option<&Rows>, indices: &Tensor<2, Int>| {
+        let table = model.params.matrix(table);
+        match rows {
+            Some(rows) => gather(table, rows),
+            None => table.select(0, indices.clone().reshape([input.batch * input.time])),
+        }
+    };
+    let gathered = input.gathered.as_ref();
+    let ids = gathered.map(|gathered| &gathered.ids);
     match model.config.arch {
         Arch::Gpt2 => {
-            let tokens_nd = model.params.matrix("transformer.wte.weight").select(0, ids_n);
-            tokens_nd + model.params.matrix("transformer.wpe.weight").select(0, flat(&input.positions))
+            let positions = gathered.and_then(|gathered| gathered.positions.as_ref());
+            rows_of("transformer.wte.weight", ids, &input.ids) + rows_of("transformer.wpe.weight", positions, &input.positions)
         }
-        _ => model.params.matrix("model.embed_tokens.weight").select(0, ids_n),
+        _ => rows_of("model.embed_tokens.weight", ids, &input.ids),
     }
 }
 

@@ -168,7 +168,7 @@ impl<'a> Batch<'a> {
         let column_of = |x: &Tensor<1, Int>| x.clone().reshape([batch, 1]);
         let [ids, positions, first] = [&drawing.ids, &drawing.positions, &drawing.begins].map(column_of);
         // A single token sees the keys up to its own: nobody reads `last`.
-        let input = Input { ids, positions, last: first.clone(), first, batch, time: 1 };
+        let input = Input { ids, positions, last: first.clone(), first, batch, time: 1, gathered: None };
         let hidden_bd = self.model.hidden_cached(&input, &mut self.cache);
         self.model.logits(hidden_bd)
     }

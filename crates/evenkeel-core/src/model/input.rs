@@ -3,6 +3,7 @@
 //! Padding, packing and cached generation differ only in these four arrays.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use evenkeel_kernels::Rows;
 
 /// Tokens and what each may attend to. Shapes: B batch, T time.
 #[derive(Debug, Clone)]
@@ -17,6 +18,17 @@ pub struct Input {
     pub last: Tensor<2, Int>,
     pub batch: usize,
     pub time: usize,
+    /// Where each row of the embedding tables goes, for their gradients; absent where none is wanted.
+    pub gathered: Option<Gathered>,
+}
+
+/// Rows gathered from the embedding tables.
+#[derive(Debug, Clone)]
+pub struct Gathered {
+    /// Of the token embedding.
+    pub ids: Rows,
+    /// Of GPT-2's position embedding.
+    pub positions: Option<Rows>,
 }
 
 impl Input {
@@ -26,7 +38,7 @@ impl Input {
             assert_eq!(values.len(), batch * time, "an input array must hold batch × time values");
             Tensor::from_data(TensorData::new(values, [batch, time]), device)
         };
-        Self { ids: tensor(ids), positions: tensor(positions), first: tensor(first), last: tensor(last), batch, time }
+        Self { ids: tensor(ids), positions: tensor(positions), first: tensor(first), last: tensor(last), batch, time, gathered: None }
     }
 
     /// One sequence a row, padded on the right with `pad` to the longest; causal. The hidden states at padding are

@@ -17,14 +17,14 @@ mod sampling;
 mod tensors;
 
 use burn::tensor::{Device, Int, Tensor};
-use evenkeel_kernels::{Layout, TokenStats, head_logprob, linear};
+use evenkeel_kernels::{Layout, Rows, TokenStats, head_logprob, linear};
 use sha2::{Digest, Sha256};
 
 pub use cache::KvCache;
 pub use config::{Arch, Head, ModelConfig, RopeStretch, SUPPORTED};
 pub use generate::{Completion, generate};
 pub use hf::{ModelFiles, Pretrained, load, load_text, save};
-pub use input::Input;
+pub use input::{Gathered, Input};
 pub use params::{Param, Params, Segment};
 pub use sampling::Sampling;
 
@@ -106,6 +106,16 @@ impl Model {
         assert!(self.head == Head::Score, "a language model has no score head");
         let [n, _] = hidden_nd.dims();
         linear(hidden_nd, self.params.matrix(SCORE), Layout::OutIn).reshape([n])
+    }
+
+    /// The rows that a forward pass over these ids and positions gathers, where the embeddings take gradients.
+    pub(crate) fn gathered(&self, ids: &[i32], positions: &[i32]) -> Option<Gathered> {
+        let tracked = self.params.segments().first().is_some_and(|segment| segment.value.is_require_grad());
+        let device = self.device();
+        tracked.then(|| Gathered {
+            ids: Rows::new(ids, self.config.vocab_size, &device),
+            positions: (self.config.arch == Arch::Gpt2).then(|| Rows::new(positions, self.config.max_positions, &device)),
+        })
     }
 
     /// The device of the weights, on which a forward pass runs.

@@ -96,7 +96,7 @@ impl DpoTrainer {
     fn forward(&self, model: &Model, pairs: &[Pair]) -> Forward {
         let device = model.device();
         let batch = layout(pairs);
-        let states = predictors(model, &batch, hidden(model, &batch));
+        let states = predictors(&batch, hidden(model, &batch));
         let mean_logits = model.mean_logits(states.clone());
         let stats = predictions(model, &batch, states, 1.0);
         let policy = sequence_sums(&batch, stats.logprob.clone());

@@ -1,7 +1,7 @@
 //! From a batch to what the losses eat: log-probabilities per token, sums per sequence, scores at the last token.
 
 use burn::tensor::{Int, Tensor, TensorData, Transaction};
-use evenkeel_kernels::TokenStats;
+use evenkeel_kernels::{Rows, TokenStats, gather};
 
 use crate::data::batch::Batch;
 use crate::error::{Error, Result};
@@ -10,14 +10,17 @@ use crate::model::{Input, Model};
 /// The final hidden states of a batch, [B·T, D]. Computed once, read by any number of heads.
 pub fn hidden(model: &Model, batch: &Batch) -> Tensor<2> {
     let device = model.device();
+    let gathered = model.gathered(&batch.ids, &batch.positions);
     let input =
         Input::new(batch.ids.clone(), batch.positions.clone(), batch.first.clone(), batch.last.clone(), batch.rows, batch.time, &device);
-    model.hidden(&input)
+    model.hidden(&Input { gathered, ..input })
 }
 
 /// The hidden states from which the batch predicts a trained token, [N, D].
-pub fn predictors(model: &Model, batch: &Batch, hidden: Tensor<2>) -> Tensor<2> {
-    hidden.select(0, ints(&batch.predictors, &model.device()))
+pub fn predictors(batch: &Batch, hidden: Tensor<2>) -> Tensor<2> {
+    let [states, _] = hidden.dims();
+    let rows = Rows::new(&batch.predictors, states, &hidden.device());
+    gather(hidden, &rows)
 }
 
 /// Log-probability, entropy and whether greedy decoding is right, for each prediction of the batch, all `[N]`; from the states
@@ -28,7 +31,7 @@ pub fn predictions(model: &Model, batch: &Batch, states: Tensor<2>, temperature:
 
 /// As [`predictions`], from the batch alone.
 pub fn token_stats(model: &Model, batch: &Batch, temperature: f64) -> TokenStats {
-    predictions(model, batch, predictors(model, batch, hidden(model, batch)), temperature)
+    predictions(model, batch, predictors(batch, hidden(model, batch)), temperature)
 }
 
 /// Sum over each sequence's predictions: values `[N]` → `[S]`.

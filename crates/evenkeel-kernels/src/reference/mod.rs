@@ -5,6 +5,7 @@
 
 pub mod activation;
 pub mod attention;
+pub mod gather;
 pub mod logprob;
 pub mod matmul;
 pub mod norm;

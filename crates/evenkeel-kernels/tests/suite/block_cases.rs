@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor};
 use evenkeel_kernels::{
-    AdamW, Block, Family, Layout, Positions, adamw, block_cached, clip, gelu, head_logprob, layer_norm, linear, linear_bias, linear_residual, rms_norm,
+    AdamW, Block, Family, Layout, Positions, Rows, adamw, block_cached, clip, gather, gelu, head_logprob, layer_norm, linear, linear_bias, linear_residual, rms_norm,
     rope, stock, swiglu,
 };
 
@@ -21,6 +21,8 @@ pub const BLOCKS: &[BlockCase] = &[
     BlockCase { name: "linear, odd", sizes: [67, 37, 71], run: run_linear },
     BlockCase { name: "linear, one row", sizes: [1, 65, 130], run: run_linear },
     BlockCase { name: "linear, whole tiles", sizes: [64, 16, 128], run: run_linear },
+    BlockCase { name: "gather, smallest", sizes: [1, 1, 1], run: run_gather },
+    BlockCase { name: "gather, odd", sizes: [37, 13, 71], run: run_gather },
     BlockCase { name: "head_logprob, odd", sizes: [29, 33, 67], run: run_head },
     BlockCase { name: "head_logprob, stretches", sizes: [130, 5, 50_257], run: run_head },
     BlockCase { name: "rms_norm, smallest", sizes: [1, 1, 0], run: run_rms_norm },
@@ -73,6 +75,21 @@ fn run_linear([n, i, o]: [usize; 3], maths: Maths, device: &Device) -> Vec<Outpu
         inputs.into_iter().map(|(name, x)| Output { name, values: read(x.grad(&grads).expect("a gradient")) }).collect();
     outputs.push(Output { name: "y", values: read(y) });
     outputs
+}
+
+/// table [R,D], some rows gathered often, some never → [N,D]
+fn run_gather([r, d, n]: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
+    let device = device.clone().autodiff();
+    let mut numbers = Numbers::new(22);
+    let table = floats(&numbers.many(r * d, 1.0), [r, d], &device).require_grad();
+    let rows: Vec<i32> = (0..n).map(|i| if i % 3 == 0 { (r - 1) as i32 } else { numbers.below(r) as i32 }).collect();
+    let out = match maths {
+        Maths::Ours => gather(table.clone(), &Rows::new(&rows, r, &device)),
+        Maths::Stock => stock::gather(table.clone(), ints(&rows, [n], &device)),
+    };
+    let dout = floats(&numbers.many(n * d, 1.0), [n, d], &device);
+    let grads = (out.clone() * dout).sum().backward();
+    vec![Output { name: "dtable", values: read(table.grad(&grads).expect("a gradient")) }, Output { name: "out", values: read(out) }]
 }
 
 /// hidden [N,D] → log p, entropy and hit of one of V; temperature, and a gradient through both.

@@ -65,6 +65,7 @@ fn timed_as(family: &str) -> &'static str {
     match family {
         "activation" => "swiglu",
         "attention" => "attention",
+        "gather" => "gather",
         "logprob" => "token_logprob",
         "matmul" => "linear",
         "norm" => "rms_norm",

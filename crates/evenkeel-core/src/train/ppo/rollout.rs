@@ -135,7 +135,7 @@ impl PpoTrainer {
         let batch = Batch::padded(&sequences.iter().collect::<Vec<_>>());
         let states = hidden(policy, &batch);
         let temperature = self.config.temperature;
-        let stats = predictions(policy, &batch, predictors(policy, &batch, states.clone()), temperature);
+        let stats = predictions(policy, &batch, predictors(&batch, states.clone()), temperature);
         let reference = token_stats(&self.reference, &batch, temperature);
         let rows = ints(&value_rows(&batch), &policy.device());
         let values = match &self.critic {

@@ -124,7 +124,7 @@ impl PpoTrainer {
     fn losses(&self, micro: &Micro, tokens: usize, steps: usize) -> (Tensor<1>, Vec<Tensor<1>>) {
         let device = self.policy.device();
         let states = hidden(&self.policy, &micro.batch);
-        let predicting = predictors(&self.policy, &micro.batch, states.clone());
+        let predicting = predictors(&micro.batch, states.clone());
         let new = predictions(&self.policy, &micro.batch, predicting, self.config.temperature);
         let old = floats(&micro.logprobs, &device);
         let (policy_loss, _) = ppo_policy_loss(new.logprob.clone(), old, floats(&micro.advantages, &device), self.config.cliprange);
