@@ -134,12 +134,7 @@ pub trait RawKernels: Backend {
     fn rope_rotate(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>, direction: f32) -> FloatTensor<Self>;
 
     /// qkv [B·T,(H+2K)·D] → q [B,T,H,D], k and v [B,T,K,D], or, with a cache, its keys and values [B,S,K,D] with them in it.
-    fn split(
-        qkv: FloatTensor<Self>,
-        angles: Option<Angles<Self>>,
-        heads: Heads,
-        cache: Option<Cache<Self>>,
-    ) -> [FloatTensor<Self>; 3];
+    fn split(qkv: FloatTensor<Self>, angles: Option<Angles<Self>>, heads: Heads, cache: Option<Cache<Self>>) -> [FloatTensor<Self>; 3];
 
     /// dq [B,T,H,D], dk and dv [B,T,K,D] → dqkv [B·T,(H+2K)·D]
     fn merge(
@@ -199,6 +194,7 @@ impl Form {
 
 /// The differentiable operations, one per public function.
 #[backend_extension(Cube, Flex, Autodiff)]
+#[allow(clippy::too_many_arguments, reason = "the operands of a block; the macro copies the attribute to where nothing is to be expected")]
 pub trait Kernels: Backend {
     /// See [`crate::attention`].
     fn attention(
@@ -246,7 +242,6 @@ pub trait Kernels: Backend {
     fn rope(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// See [`crate::block()`].
-    #[expect(clippy::too_many_arguments, reason = "the operands of a block")]
     fn block(
         x: FloatTensor<Self>,
         weights: FloatTensor<Self>,
@@ -261,6 +256,7 @@ pub trait Kernels: Backend {
 
 /// Operations outside autodiff.
 #[backend_extension(Cube, Flex)]
+#[allow(clippy::too_many_arguments, clippy::type_complexity, reason = "as for `Kernels`")]
 pub trait Untracked: Backend {
     /// See [`crate::adamw`]; → param, m, v.
     fn adamw(
@@ -279,7 +275,6 @@ pub trait Untracked: Backend {
     fn clip(partial: FloatTensor<Self>, max_norm: f32) -> FloatTensor<Self>;
 
     /// See [`crate::block_cached`]; → y, keys, values.
-    #[expect(clippy::too_many_arguments, reason = "the operands of a block")]
     fn block_cached(
         x: FloatTensor<Self>,
         weights: FloatTensor<Self>,
@@ -294,7 +289,6 @@ pub trait Untracked: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
     /// See [`crate::draw`]; → facts, seen, tokens, ids, positions, begins.
-    #[expect(clippy::too_many_arguments, clippy::type_complexity, reason = "the operands of a draw")]
     fn draw(
         logits: FloatTensor<Self>,
         facts: IntTensor<Self>,

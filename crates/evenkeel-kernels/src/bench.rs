@@ -7,7 +7,9 @@ use burn::tensor::{Device, Distribution, Int, Tensor, Transaction};
 
 use crate::launch::{Variant, variant, with_variant};
 use crate::sampling::{Drawing, Settings, Start};
-use crate::{AdamW, Layout, Rows, adamw, attention, clip, draw, gather, head_logprob, linear, rms_norm, rope, stock, swiglu, token_logprob};
+use crate::{
+    AdamW, Layout, Rows, adamw, attention, clip, draw, gather, head_logprob, linear, rms_norm, rope, stock, swiglu, token_logprob,
+};
 
 /// Timed runs of each side, after one that compiles.
 const RUNS: usize = 7;

@@ -328,21 +328,8 @@ impl<B: RawKernels> Operands<B> {
         let raised = self.project(mlp_in.clone(), places.up, self.block.up_width(), None);
         let active = self.block.activation().forward::<B>(raised.clone());
         let y = self.project(active.clone(), places.down, d, Some(middle.clone()));
-        let kept = Activations {
-            attention_stats,
-            attention_in,
-            head_norms,
-            q,
-            k,
-            v,
-            mixed,
-            lse,
-            middle,
-            mlp_stats,
-            mlp_in,
-            raised,
-            active,
-        };
+        let kept =
+            Activations { attention_stats, attention_in, head_norms, q, k, v, mixed, lse, middle, mlp_stats, mlp_in, raised, active };
         (y, kept)
     }
 
@@ -375,18 +362,20 @@ impl<B: RawKernels> Operands<B> {
     }
 
     /// The gradient of a norm, likewise, plus the gradient that goes past it.
-    fn norm_back(
-        &self,
-        [x, stats, dy, past]: [FloatTensor<B>; 4],
-        at: Affine,
-        segment: &mut FloatTensor<B>,
-    ) -> FloatTensor<B> {
+    fn norm_back(&self, [x, stats, dy, past]: [FloatTensor<B>; 4], at: Affine, segment: &mut FloatTensor<B>) -> FloatTensor<B> {
         B::norm_backward_weight_into(x.clone(), stats.clone(), dy.clone(), segment, at);
         B::norm_backward_x(x, self.vector(at.weight, self.block.hidden_size), stats, dy, Some(past), at.bias.is_some())
     }
 
     /// The gradient of [`Operands::head_norm`] after its rotation.
-    fn head_norm_back(&self, x: FloatTensor<B>, stats: FloatTensor<B>, dy: FloatTensor<B>, at: usize, segment: &mut FloatTensor<B>) -> FloatTensor<B> {
+    fn head_norm_back(
+        &self,
+        x: FloatTensor<B>,
+        stats: FloatTensor<B>,
+        dy: FloatTensor<B>,
+        at: usize,
+        segment: &mut FloatTensor<B>,
+    ) -> FloatTensor<B> {
         let (shape, e) = (x.shape(), self.block.head_dim);
         let rows = |x| B::float_reshape(x, Shape::new([shape.num_elements() / e, e]));
         let (x, dy) = (rows(x), rows(self.rotated(dy, ROTATE_BACK)));

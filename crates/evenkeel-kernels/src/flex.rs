@@ -129,8 +129,7 @@ impl RawKernels for Flex {
         let (entropy, slopes) = (of(stats.get(), 1), [0, 1].map(|kind| of(grad.get(), kind)));
         let slopes = [slopes[0].as_slice(), slopes[1].as_slice()];
         let rows_of = first..first + rows;
-        let dlogits =
-            logprob::backward(logits.get(), &targets[rows_of.clone()], &lse.get()[rows_of], &entropy, slopes, inv_temperature, v);
+        let dlogits = logprob::backward(logits.get(), &targets[rows_of.clone()], &lse.get()[rows_of], &entropy, slopes, inv_temperature, v);
         tensor(dlogits, [rows, v])
     }
 
@@ -315,14 +314,8 @@ impl Untracked for Flex {
             let thresholds = sampling::threshold(logits.get(), &seen, v, &settings);
             facts.chunks_mut(ROW).zip(thresholds).for_each(|(row, threshold)| row[ROW - 1] = threshold.to_bits() as i32);
         }
-        let rows = Rows {
-            facts: &facts,
-            seen: &mut seen,
-            tokens: &mut tokens,
-            ids: &mut ids,
-            positions: &mut positions,
-            begins: &mut begins,
-        };
+        let rows =
+            Rows { facts: &facts, seen: &mut seen, tokens: &mut tokens, ids: &mut ids, positions: &mut positions, begins: &mut begins };
         sampling::draw(logits.get(), rows, step, v, &settings);
         let [facts, seen, tokens, ids, positions, begins] =
             std::array::from_fn(|i| int_like(&tensors[i], [&facts, &seen, &tokens, &ids, &positions, &begins][i]));

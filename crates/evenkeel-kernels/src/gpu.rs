@@ -9,10 +9,11 @@ use crate::backend::{Affine, Angles, Cache, Form, Heads, RawKernels, Untracked};
 use crate::block::{ALIGN, Block, Operands, forward_cached};
 use crate::launch::{
     ACTIVATION_GELU_BACKWARD, ACTIVATION_GELU_FORWARD, ACTIVATION_SWIGLU_BACKWARD, ACTIVATION_SWIGLU_FORWARD, ATTENTION_BACKWARD_KV,
-    ATTENTION_BACKWARD_KV_SUBGROUP, ATTENTION_BACKWARD_Q, ATTENTION_BACKWARD_Q_SUBGROUP, ATTENTION_BACKWARD_ROWS, ATTENTION_DECODE, ATTENTION_FORWARD,
-    ATTENTION_FORWARD_SUBGROUP, GATHER_BACKWARD, GATHER_FORWARD, Kernel, LOGPROB_BACKWARD, LOGPROB_FORWARD, MATMUL_SUBGROUP, MATMUL_SUM_ROWS,
-    MATMUL_TILED, NORM_BACKWARD_WEIGHT, NORM_BACKWARD_X, NORM_FORWARD, OPTIM_ADAMW, OPTIM_CLIP, OPTIM_SUM_SQUARES, POISONED, ROPE_MERGE,
-    ROPE_ROTATE, ROPE_SPLIT, SAMPLING_DRAW, SAMPLING_THRESHOLD, Specialised, Variant, launch, poisoned, variant,
+    ATTENTION_BACKWARD_KV_SUBGROUP, ATTENTION_BACKWARD_Q, ATTENTION_BACKWARD_Q_SUBGROUP, ATTENTION_BACKWARD_ROWS, ATTENTION_DECODE,
+    ATTENTION_FORWARD, ATTENTION_FORWARD_SUBGROUP, GATHER_BACKWARD, GATHER_FORWARD, Kernel, LOGPROB_BACKWARD, LOGPROB_FORWARD,
+    MATMUL_SUBGROUP, MATMUL_SUM_ROWS, MATMUL_TILED, NORM_BACKWARD_WEIGHT, NORM_BACKWARD_X, NORM_FORWARD, OPTIM_ADAMW, OPTIM_CLIP,
+    OPTIM_SUM_SQUARES, POISONED, ROPE_MERGE, ROPE_ROTATE, ROPE_SPLIT, SAMPLING_DRAW, SAMPLING_THRESHOLD, Specialised, Variant, launch,
+    poisoned, variant,
 };
 use crate::optim::{MOST_BOUND, square_parts};
 use crate::reference::optim::Update;
@@ -354,7 +355,10 @@ impl RawKernels for CubeBackend {
         let numbers = shape.num_elements();
         let total = segment.meta.num_elements();
         assert!(at.is_multiple_of(ALIGN), "a view begins at a multiple of {ALIGN} numbers, not at {at}");
-        assert!(segment.is_contiguous() && at + numbers <= total, "a view of {numbers} numbers at {at} does not lie in a segment of {total}");
+        assert!(
+            segment.is_contiguous() && at + numbers <= total,
+            "a view of {numbers} numbers at {at} does not lie in a segment of {total}"
+        );
         let bytes = |numbers: usize| (numbers * size_of::<f32>()) as u64;
         let handle = segment.handle.clone().offset_start(bytes(at)).offset_end(bytes(total - at - numbers));
         CubeTensor::new_contiguous(segment.client.clone(), segment.device.clone(), shape, handle, DType::F32)
@@ -496,8 +500,7 @@ impl Untracked for CubeBackend {
         let penalises = u32::from(settings.penalises());
         let wg = [("WG", row_lanes(v))];
         if settings.has_threshold() {
-            let params =
-                [b as u32, v as u32, penalises, inv_temperature.to_bits(), top_k as u32, top_p.to_bits(), penalty.to_bits()];
+            let params = [b as u32, v as u32, penalises, inv_temperature.to_bits(), top_k as u32, top_p.to_bits(), penalty.to_bits()];
             launch(Specialised::new(&SAMPLING_THRESHOLD, &wg), b, &[&logits, &seen, &facts], &params);
         }
         let sizes = [b, v, most, step, context, stops].map(|x| x as u32);

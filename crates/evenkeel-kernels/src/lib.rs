@@ -7,8 +7,8 @@
 mod activation;
 mod attention;
 mod backend;
-mod block;
 pub mod bench;
+mod block;
 pub mod device;
 mod flex;
 mod gather;

@@ -133,8 +133,7 @@ impl<'a> Batch<'a> {
 
     /// A drawing that goes on from the rows' contexts.
     fn new_drawing(&self) -> Drawing {
-        let starts: Vec<Start> =
-            self.rows.iter().map(|row| Start { seed: row.seed, context: &row.context, begins: row.padding }).collect();
+        let starts: Vec<Start> = self.rows.iter().map(|row| Start { seed: row.seed, context: &row.context, begins: row.padding }).collect();
         let (stops, vocabulary) = (&self.sampling.stop, self.model.config.vocab_size);
         Drawing::new(&starts, stops, self.sampling.max_new_tokens, vocabulary, &self.settings, &self.device)
     }
@@ -200,8 +199,7 @@ impl<'a> Batch<'a> {
                     return Err(Error::NonFinite { step: index as u64 + 1, what: "logits".into() });
                 };
                 row.context.push(id);
-                row.done =
-                    self.sampling.stop.contains(&id) || index + 1 == self.sampling.max_new_tokens || row.context.len() == context;
+                row.done = self.sampling.stop.contains(&id) || index + 1 == self.sampling.max_new_tokens || row.context.len() == context;
                 seen.push((row.prompt, id));
             }
         }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData, Transaction};
 
-use super::layout::{Layout, Slot, Start};
 use super::device_error;
+use super::layout::{Layout, Slot, Start};
 use crate::{Result, rng};
 
 /// One parameter and its place.

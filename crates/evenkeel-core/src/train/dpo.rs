@@ -3,7 +3,6 @@
 //! Follows TRL's `DPOTrainer`; the loss is the mean over the pairs of the whole optimiser step. The reference is a clone of the live
 //! weights (or a model of its own) whose digest is checked at the end. Sequences lie [chosen…, rejected…].
 
-use burn::tensor::Tensor;
 use super::forward::{floats, hidden, mean, predictions, predictors, read, sequence_sums, token_stats};
 use super::maths::{LogRatios, dpo_loss};
 use super::optimizer::{AdamW, GradientSum, learning_rate};
@@ -15,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::event::Metrics;
 use crate::model::Model;
 use crate::recipe::{Dpo, Recipe};
+use burn::tensor::Tensor;
 
 /// A chosen and a rejected completion, with the reference's summed log-probabilities once they are known.
 #[derive(Debug, Clone)]

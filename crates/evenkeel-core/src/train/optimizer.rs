@@ -106,8 +106,7 @@ impl AdamW {
             // What is taken here has one owner, and is updated in place.
             let take = |tensor: &mut Tensor<1>| std::mem::replace(tensor, clip.clone());
             let (value, m, v) = (take(&mut segment.value).inner(), take(first), take(second));
-            let (value, m, v) =
-                evenkeel_kernels::adamw(value, gradient, m, v, clip.clone(), segment.decayed, lr, self.step, &self.config);
+            let (value, m, v) = evenkeel_kernels::adamw(value, gradient, m, v, clip.clone(), segment.decayed, lr, self.step, &self.config);
             (segment.value, *first, *second) = (value.autodiff().require_grad(), m, v);
         }
         Some(clip)

@@ -2,8 +2,8 @@
 
 use burn::tensor::{Device, Tensor};
 use evenkeel_kernels::{
-    AdamW, Block, Family, Layout, Positions, Rows, adamw, block_cached, clip, gather, gelu, head_logprob, layer_norm, linear, linear_bias, linear_residual, rms_norm,
-    rope, stock, swiglu,
+    AdamW, Block, Family, Layout, Positions, Rows, adamw, block_cached, clip, gather, gelu, head_logprob, layer_norm, linear, linear_bias,
+    linear_residual, rms_norm, rope, stock, swiglu,
 };
 
 use crate::cases::Maths;
@@ -232,7 +232,7 @@ fn run_not_finite([n, _, _]: [usize; 3], _: Maths, device: &Device) -> Vec<Outpu
     let mut grad = numbers.many(n, 1.0);
     grad[n - 1] = f32::INFINITY;
     let grad = floats(&grad, [n], device);
-    let clip = clip(&[grad.clone()], 1.0);
+    let clip = clip(std::slice::from_ref(&grad), 1.0);
     let scale = read(clip.clone())[1];
     let (param, m, v) = adamw(param, grad, m, v, clip, n, 0.01, 1, &cfg);
     let named = [("scale", vec![scale]), ("param", read(param)), ("m", read(m)), ("v", read(v))];

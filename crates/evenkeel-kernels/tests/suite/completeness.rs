@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use evenkeel_kernels::launch::KERNELS;
 
 use crate::mutations::{
-    ATTENTION_DEFECTS, ATTENTION_SUBGROUP_DEFECTS, BLOCK_DEFECTS, Defect, LOGPROB_DEFECTS, MATMUL_DEFECTS,
-    MATMUL_SUBGROUP_DEFECTS, SAMPLING_DEFECTS,
+    ATTENTION_DEFECTS, ATTENTION_SUBGROUP_DEFECTS, BLOCK_DEFECTS, Defect, LOGPROB_DEFECTS, MATMUL_DEFECTS, MATMUL_SUBGROUP_DEFECTS,
+    SAMPLING_DEFECTS,
 };
 
 fn shaders() -> PathBuf {
@@ -48,7 +48,6 @@ fn every_shader_has_a_defect_that_must_be_noticed() {
         ATTENTION_DEFECTS,
         ATTENTION_SUBGROUP_DEFECTS,
         LOGPROB_DEFECTS,
-       
         BLOCK_DEFECTS,
         MATMUL_DEFECTS,
         MATMUL_SUBGROUP_DEFECTS,

@@ -106,7 +106,12 @@ pub const BLOCK_DEFECTS: &[Defect] = &[
     defect("mean not subtracted", "norm/forward", "let centred = x[start + j] - mean;", "let centred = x[start + j];"),
     defect("last 5 columns skipped", "norm/forward", "squares += centred", "squares += select(0.0, 1.0, j + 5u < d) * centred"),
     defect("eps forgotten", "norm/forward", " + bitcast<f32>(params[2])", ""),
-    defect("last 5 columns skipped", "norm/backward_x", "(x[start + j] - mean) * r);", "select(0.0, (x[start + j] - mean) * r, j + 5u < d));"),
+    defect(
+        "last 5 columns skipped",
+        "norm/backward_x",
+        "(x[start + j] - mean) * r);",
+        "select(0.0, (x[start + j] - mean) * r, j + 5u < d));",
+    ),
     defect("pull not subtracted", "norm/backward_x", " * means.y", " * 0.0 * means.y"),
     defect("mean not subtracted", "norm/backward_x", "slope -= means.x;", "slope -= 0.0 * means.x;"),
     defect("residual forgotten", "norm/backward_x", "out += residual", "out += 0.0 * residual"),
@@ -137,7 +142,12 @@ pub const BLOCK_DEFECTS: &[Defect] = &[
     defect("everything decays", "optim/adamw", "at < params[1]", "at < params[1] + params[0]"),
     defect("bias of the square", "optim/adamw", "new_v / bitcast<f32>(params[10])", "new_v"),
     defect("scale forgotten", "optim/adamw", "grad[at] * scale;", "grad[at];"),
-    defect("numbers past the first groups skipped", "optim/sum_squares", "at < params[0]; at += groups.x * WG", "at < min(params[0], groups.x * WG); at += groups.x * WG"),
+    defect(
+        "numbers past the first groups skipped",
+        "optim/sum_squares",
+        "at < params[0]; at += groups.x * WG",
+        "at < min(params[0], groups.x * WG); at += groups.x * WG",
+    ),
     defect("last partial skipped", "optim/clip", "at < params[0];", "at < params[0] - 1u;"),
     defect("not finite is taken for finite", "optim/clip", "scale = -1.0;", "scale = 1.0;"),
 ];
@@ -149,9 +159,8 @@ pub const STRETCH_DEFECTS: &[Defect] = &[
 ];
 
 /// Noticed where scores are far apart.
-pub const SHARP_DEFECTS: &[Defect] = &[
-    defect("maximum never subtracted", "attention/decode", "max(largest, lanes[0])", "max(0.0 * largest, 0.0 * lanes[0])"),
-];
+pub const SHARP_DEFECTS: &[Defect] =
+    &[defect("maximum never subtracted", "attention/decode", "max(largest, lanes[0])", "max(0.0 * largest, 0.0 * lanes[0])")];
 
 pub const SAMPLING_DEFECTS: &[Defect] = &[
     defect("last of equals wins", "sampling/draw", "places[lane + half] < places[lane]", "places[lane + half] > places[lane]"),

@@ -12,8 +12,7 @@ pub struct SamplingCase {
     pub settings: Settings,
 }
 
-const PLAIN: Settings =
-    Settings { samples: true, top_k: 0, top_p: 1.0, min_p: 0.0, inv_temperature: 1.0, penalty: 1.0, context: 1000 };
+const PLAIN: Settings = Settings { samples: true, top_k: 0, top_p: 1.0, min_p: 0.0, inv_temperature: 1.0, penalty: 1.0, context: 1000 };
 
 pub const SAMPLING: &[SamplingCase] = &[
     SamplingCase { name: "plain", vocabulary: 67, settings: PLAIN },
@@ -35,7 +34,8 @@ impl SamplingCase {
         const ROWS: usize = 37;
         const DRAWS: usize = 5;
         let v = self.vocabulary;
-        let contexts: Vec<Vec<u32>> = (0..ROWS).map(|row| (0..=row as u32 % 4).map(|t| (t * 11 + row as u32) % v as u32).collect()).collect();
+        let contexts: Vec<Vec<u32>> =
+            (0..ROWS).map(|row| (0..=row as u32 % 4).map(|t| (t * 11 + row as u32) % v as u32).collect()).collect();
         let start = |(row, context): (usize, &'_ Vec<u32>)| (0x1234_5678_9abc_def0u64.wrapping_mul(row as u64 + 1), context.clone(), row);
         let rows: Vec<_> = contexts.iter().enumerate().map(start).collect();
         let starts: Vec<Start> = rows.iter().map(|(seed, context, begins)| Start { seed: *seed, context, begins: *begins }).collect();
