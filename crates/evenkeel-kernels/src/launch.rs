@@ -3,6 +3,7 @@
 //! A shader file is complete as it stands; the host may only replace the value of a `const NAME = …u;` line.
 
 use std::cell::{Cell, RefCell};
+use std::hash::{Hash, Hasher};
 
 use burn::backend::wgpu::{CubeDim, CubeTensor, KernelSource, SourceKernel, SourceTemplate};
 use burn::cubecl::CubeCount;
@@ -68,7 +69,7 @@ kernels! {
 }
 
 /// A kernel with the values of its `const` lines.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 pub struct Specialised {
     name: &'static str,
     source: &'static str,
@@ -102,6 +103,27 @@ impl Specialised {
             text = lines.collect::<Vec<_>>().join("\n");
         }
         text
+    }
+}
+
+impl Specialised {
+    /// What tells one from another: the text follows from the name, and hashing it would cost as much as a launch.
+    fn identity(&self) -> (&'static str, &[(&'static str, u32)], Option<&Mutation>) {
+        (self.name, &self.consts, self.mutation.as_ref())
+    }
+}
+
+impl PartialEq for Specialised {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for Specialised {}
+
+impl Hash for Specialised {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
     }
 }
 
