@@ -12,6 +12,7 @@ use burn::tensor::Shape;
 
 use crate::activation::Activation;
 use crate::block::Block;
+use crate::loss::PpoLoss;
 use crate::reference::optim::Update;
 use crate::reference::sampling::Settings;
 
@@ -75,6 +76,15 @@ pub trait RawKernels: Backend {
         inv_temperature: f32,
         first: usize,
     ) -> FloatTensor<Self>;
+
+    /// All [N] → loss and its slope in x, [N] each
+    fn clipped_loss_forward(
+        x: FloatTensor<Self>,
+        old: FloatTensor<Self>,
+        target: FloatTensor<Self>,
+        loss: PpoLoss,
+        cliprange: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// → out [M,N] = a b (+ bias [N]) (+ residual [M,N]); a [M,K] or, where `form` says so, [K,M]; b [K,N] or [N,K]
     fn matmul(
@@ -220,6 +230,15 @@ pub trait Kernels: Backend {
     /// See [`crate::gather()`].
     fn gather(x: FloatTensor<Self>, rows: IntTensor<Self>, order: IntTensor<Self>, starts: IntTensor<Self>) -> FloatTensor<Self>;
 
+    /// See [`crate::ppo_policy_loss`] and [`crate::ppo_value_loss`].
+    fn clipped_loss(
+        x: FloatTensor<Self>,
+        old: FloatTensor<Self>,
+        target: FloatTensor<Self>,
+        loss: PpoLoss,
+        cliprange: f32,
+    ) -> FloatTensor<Self>;
+
     /// See [`crate::linear`]; the weight is [O,I] where `transposed`, else [I,O].
     fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, transposed: bool) -> FloatTensor<Self>;
 
@@ -338,6 +357,16 @@ macro_rules! forward_only {
                 Self::gather_forward(x, rows)
             }
 
+            fn clipped_loss(
+                x: FloatTensor<Self>,
+                old: FloatTensor<Self>,
+                target: FloatTensor<Self>,
+                loss: PpoLoss,
+                cliprange: f32,
+            ) -> FloatTensor<Self> {
+                Self::clipped_loss_forward(x, old, target, loss, cliprange).0
+            }
+
             fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, transposed: bool) -> FloatTensor<Self> {
                 crate::linear::forward::<Self>(x, weight, None, None, transposed)
             }
@@ -416,6 +445,16 @@ impl<B: RawKernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
 
     fn gather(x: FloatTensor<Self>, rows: IntTensor<Self>, order: IntTensor<Self>, starts: IntTensor<Self>) -> FloatTensor<Self> {
         crate::gather::differentiable::<B, C>(x, rows, order, starts)
+    }
+
+    fn clipped_loss(
+        x: FloatTensor<Self>,
+        old: FloatTensor<Self>,
+        target: FloatTensor<Self>,
+        loss: PpoLoss,
+        cliprange: f32,
+    ) -> FloatTensor<Self> {
+        crate::loss::differentiable::<B, C>(x, old, target, loss, cliprange)
     }
 
     fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, transposed: bool) -> FloatTensor<Self> {

@@ -8,7 +8,8 @@ use burn::tensor::{Device, Distribution, Int, Tensor, Transaction};
 use crate::launch::{Variant, variant, with_variant};
 use crate::sampling::{Drawing, Settings, Start};
 use crate::{
-    AdamW, Layout, Rows, adamw, attention, clip, draw, gather, head_logprob, linear, rms_norm, rope, stock, swiglu, token_logprob,
+    AdamW, Layout, Rows, adamw, attention, clip, draw, gather, head_logprob, linear, ppo_policy_loss, rms_norm, rope, stock, swiglu,
+    token_logprob,
 };
 
 /// Timed runs of each side, after one that compiles.
@@ -42,6 +43,7 @@ pub async fn rows(device: &Device, clock: impl Fn() -> f64) -> Vec<BenchRow> {
     }
     rows.push(bench.head_logprob([1024, 128, 512]).await);
     rows.push(bench.gather([512, 128, 1024]).await);
+    rows.push(bench.ppo_policy_loss(2048).await);
     rows.push(bench.rms_norm([1024, 128]).await);
     rows.push(bench.swiglu([1024, 512]).await);
     rows.push(bench.rope([8, 128, 4, 32]).await);
@@ -103,6 +105,13 @@ impl<C: Fn() -> f64> Bench<C> {
         let ours = || gradient(gather(table.clone(), &rows), &table);
         let burns = || gradient(stock::gather(table.clone(), indices.clone()), &table);
         self.row("gather", format!("R {r}, D {d}, N {n}"), ours, burns).await
+    }
+
+    async fn ppo_policy_loss(&self, n: usize) -> BenchRow {
+        let (logprobs, [old, advantages]) = (self.random([n]), [(); 2].map(|()| self.random([n]).detach()));
+        let ours = || gradient(ppo_policy_loss(logprobs.clone(), old.clone(), advantages.clone(), 0.2), &logprobs);
+        let burns = || gradient(stock::ppo_policy_loss(logprobs.clone(), old.clone(), advantages.clone(), 0.2), &logprobs);
+        self.row("ppo_policy_loss", format!("N {n}"), ours, burns).await
     }
 
     async fn rms_norm(&self, [n, d]: [usize; 2]) -> BenchRow {

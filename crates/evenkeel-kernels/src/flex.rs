@@ -7,10 +7,11 @@ use burn::tensor::{DType, Shape, TensorData};
 
 use crate::backend::{Affine, Angles, Cache, Form, Heads, RawKernels, Untracked};
 use crate::block::{Block, Operands, forward_cached, write};
+use crate::loss::PpoLoss;
 use crate::optim::square_parts;
 use crate::reference::optim::Update;
 use crate::reference::sampling::{ROW, Rows, Settings};
-use crate::reference::{activation, attention, gather, logprob, matmul, norm, optim, rope, sampling};
+use crate::reference::{activation, attention, gather, logprob, loss, matmul, norm, optim, rope, sampling};
 
 /// Contiguous f32 view: `.get()` borrows the slice.
 struct Floats(FlexTensor);
@@ -131,6 +132,17 @@ impl RawKernels for Flex {
         let rows_of = first..first + rows;
         let dlogits = logprob::backward(logits.get(), &targets[rows_of.clone()], &lse.get()[rows_of], &entropy, slopes, inv_temperature, v);
         tensor(dlogits, [rows, v])
+    }
+
+    fn clipped_loss_forward(x: FlexTensor, old: FlexTensor, target: FlexTensor, loss: PpoLoss, cliprange: f32) -> (FlexTensor, FlexTensor) {
+        let shape = x.shape();
+        let [x, old, target] = [x, old, target].map(Floats::new);
+        let twin = match loss {
+            PpoLoss::Policy => loss::ppo_policy,
+            PpoLoss::Value => loss::ppo_value,
+        };
+        let (out, slope) = twin(x.get(), old.get(), target.get(), cliprange);
+        (tensor(out, shape.clone()), tensor(slope, shape))
     }
 
     /// burn's CPU backend has a tuned product (the gemm crate); `reference::matmul` is what the shaders are tested against.

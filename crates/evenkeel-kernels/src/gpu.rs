@@ -11,10 +11,11 @@ use crate::launch::{
     ACTIVATION_GELU_BACKWARD, ACTIVATION_GELU_FORWARD, ACTIVATION_SWIGLU_BACKWARD, ACTIVATION_SWIGLU_FORWARD, ATTENTION_BACKWARD_KV,
     ATTENTION_BACKWARD_KV_SUBGROUP, ATTENTION_BACKWARD_Q, ATTENTION_BACKWARD_Q_SUBGROUP, ATTENTION_BACKWARD_ROWS, ATTENTION_DECODE,
     ATTENTION_FORWARD, ATTENTION_FORWARD_SUBGROUP, GATHER_BACKWARD, GATHER_FORWARD, Kernel, LOGPROB_BACKWARD, LOGPROB_FORWARD,
-    MATMUL_SUBGROUP, MATMUL_SUM_ROWS, MATMUL_TILED, NORM_BACKWARD_WEIGHT, NORM_BACKWARD_X, NORM_FORWARD, OPTIM_ADAMW, OPTIM_CLIP,
-    OPTIM_SUM_SQUARES, POISONED, ROPE_MERGE, ROPE_ROTATE, ROPE_SPLIT, SAMPLING_DRAW, SAMPLING_THRESHOLD, Specialised, Variant, launch,
-    poisoned, variant,
+    LOSS_PPO_POLICY, LOSS_PPO_VALUE, MATMUL_SUBGROUP, MATMUL_SUM_ROWS, MATMUL_TILED, NORM_BACKWARD_WEIGHT, NORM_BACKWARD_X, NORM_FORWARD,
+    OPTIM_ADAMW, OPTIM_CLIP, OPTIM_SUM_SQUARES, POISONED, ROPE_MERGE, ROPE_ROTATE, ROPE_SPLIT, SAMPLING_DRAW, SAMPLING_THRESHOLD,
+    Specialised, Variant, launch, poisoned, variant,
 };
+use crate::loss::PpoLoss;
 use crate::optim::{MOST_BOUND, square_parts};
 use crate::reference::optim::Update;
 use crate::reference::sampling::{ROW, Settings};
@@ -226,6 +227,18 @@ impl RawKernels for CubeBackend {
         let params = [rows as u32, v as u32, inv_temperature.to_bits(), n as u32, first as u32];
         launch(kernel, rows, &[&logits, &targets, &lse, &stats, &grad, &dlogits], &params);
         dlogits
+    }
+
+    fn clipped_loss_forward(x: CubeTensor, old: CubeTensor, target: CubeTensor, loss: PpoLoss, cliprange: f32) -> (CubeTensor, CubeTensor) {
+        let [x, old, target] = [x, old, target].map(floats);
+        let n = x.meta.num_elements();
+        let [out, slope] = [(); 2].map(|()| empty(&x, [n]));
+        let kernel = match loss {
+            PpoLoss::Policy => &LOSS_PPO_POLICY,
+            PpoLoss::Value => &LOSS_PPO_VALUE,
+        };
+        launch_items(kernel, &[], &[&x, &old, &target, &out, &slope], n, &[cliprange.to_bits()]);
+        (out, slope)
     }
 
     fn matmul(a: CubeTensor, b: CubeTensor, bias: Option<CubeTensor>, residual: Option<CubeTensor>, form: Form) -> CubeTensor {

@@ -48,6 +48,8 @@ kernels! {
     GATHER_BACKWARD = "gather/backward", twin "gather::backward";
     LOGPROB_FORWARD = "logprob/forward", twin "logprob::forward";
     LOGPROB_BACKWARD = "logprob/backward", twin "logprob::backward";
+    LOSS_PPO_POLICY = "loss/ppo_policy", twin "loss::ppo_policy";
+    LOSS_PPO_VALUE = "loss/ppo_value", twin "loss::ppo_value";
     MATMUL_TILED = "matmul/tiled", twin "matmul::matmul";
     MATMUL_SUBGROUP = "matmul/subgroup", twin "matmul::matmul";
     MATMUL_SUM_ROWS = "matmul/sum_rows", twin "matmul::sum_rows";

@@ -44,6 +44,20 @@ pub fn gather(x: Tensor<2>, rows: Tensor<1, Int>) -> Tensor<2> {
     x.select(0, rows)
 }
 
+/// As [`crate::ppo_policy_loss`].
+pub fn ppo_policy_loss(logprobs: Tensor<1>, old_logprobs: Tensor<1>, advantages: Tensor<1>, cliprange: f64) -> Tensor<1> {
+    let ratio = (logprobs - old_logprobs).clamp(-20.0, 20.0).exp();
+    let clipped = ratio.clone().clamp(1.0 - cliprange, 1.0 + cliprange);
+    (-advantages.clone() * ratio).max_pair(-advantages * clipped)
+}
+
+/// As [`crate::ppo_value_loss`].
+pub fn ppo_value_loss(values: Tensor<1>, old_values: Tensor<1>, returns: Tensor<1>, cliprange: f64) -> Tensor<1> {
+    let moved = (values.clone() - old_values.clone()).clamp(-cliprange, cliprange);
+    let clipped = (old_values + moved - returns.clone()).square();
+    (values - returns).square().max_pair(clipped) * 0.5
+}
+
 /// As [`crate::linear`] and its sisters; `extra` as a matrix that broadcasts.
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, extra: Option<Tensor<2>>, layout: crate::Layout) -> Tensor<2> {
     let weight_io = if layout == crate::Layout::OutIn { weight.transpose() } else { weight };

@@ -44,19 +44,6 @@ pub fn dpo_loss(ratios: &LogRatios, config: &Dpo) -> Tensor<1> {
     }
 }
 
-/// Log-ratios beyond this are cut before `exp`, so that one token cannot overflow the loss (OpenRLHF).
-const LOG_RATIO_LIMIT: f64 = 20.0;
-
-/// PPO's clipped surrogate per token, max(−A·r, −A·clip(r, 1 ± ε)) with r = π/π_old. All `[N]` → (`[N]`, ratio `[N]`).
-///
-/// Source: Schulman et al. 2017, eq. 7.
-pub fn ppo_policy_loss(logprobs: Tensor<1>, old_logprobs: Tensor<1>, advantages: Tensor<1>, cliprange: f64) -> (Tensor<1>, Tensor<1>) {
-    let ratio = (logprobs - old_logprobs).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp();
-    let clipped = ratio.clone().clamp(1.0 - cliprange, 1.0 + cliprange);
-    let loss = (-advantages.clone() * ratio.clone()).max_pair(-advantages * clipped);
-    (loss, ratio)
-}
-
 /// Whether the clip decides a token's loss: the ratio has left 1 ± ε in the direction its advantage rewards.
 pub fn policy_is_clipped(ratio: f64, advantage: f64, cliprange: f64) -> bool {
     (advantage > 0.0 && ratio > 1.0 + cliprange) || (advantage < 0.0 && ratio < 1.0 - cliprange)
@@ -66,15 +53,6 @@ pub fn policy_is_clipped(ratio: f64, advantage: f64, cliprange: f64) -> bool {
 pub fn value_is_clipped(value: f64, old_value: f64, ret: f64, cliprange: f64) -> bool {
     let clipped = old_value + (value - old_value).clamp(-cliprange, cliprange);
     (clipped - ret).powi(2) > (value - ret).powi(2)
-}
-
-/// PPO's clipped value loss per step, ½·max((V − R)², (clip(V, V_old ± ε) − R)²). All `[N]` → `[N]`.
-///
-/// Source: the N implementation details of RLHF with PPO, 19; Stiennon et al. 2020.
-pub fn ppo_value_loss(values: Tensor<1>, old_values: Tensor<1>, returns: Tensor<1>, cliprange: f64) -> Tensor<1> {
-    let moved = (values.clone() - old_values.clone()).clamp(-cliprange, cliprange);
-    let clipped = (old_values + moved - returns.clone()).square();
-    (values - returns).square().max_pair(clipped) * 0.5
 }
 
 /// KL of one sampled token. Source: Schulman 2020, "Approximating KL divergence".

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use burn::tensor::{Device, Tensor};
 use evenkeel_core::recipe::KlEstimator;
 use evenkeel_core::train::forward::floats;
-use evenkeel_core::train::maths::{gae, kl, policy_is_clipped, ppo_policy_loss, ppo_value_loss, whiten};
+use evenkeel_core::train::maths::{gae, kl, policy_is_clipped, whiten};
+use evenkeel_kernels::{ppo_policy_loss, ppo_value_loss};
 use safetensors::SafeTensors;
 
 use super::support::shared;
@@ -77,7 +78,9 @@ fn check(name: &str, estimator: KlEstimator, device: &Device) {
     let leaf = |name: &str| Tensor::from_inner(tensor(&golden.flat(name))).require_grad();
     let (new, predicted) = (leaf("new_logprobs"), leaf("value_preds"));
     let n = advantages.len() as f64;
-    let (policy, ratio) = ppo_policy_loss(new.clone(), tensor(&golden.flat("old_logprobs")), tensor(&advantages), CLIP);
+    let old = tensor(&golden.flat("old_logprobs"));
+    let ratio = (new.clone().inner() - old.clone()).exp();
+    let policy = ppo_policy_loss(new.clone(), old, tensor(&advantages), CLIP);
     let value = ppo_value_loss(predicted.clone(), tensor(&golden.flat("values")), tensor(&returns_all), CLIP);
     let (policy, value) = (policy.sum() / n, value.sum() / n);
     assert_eq!(policy.device(), autodiff);

@@ -7,6 +7,7 @@ pub mod activation;
 pub mod attention;
 pub mod gather;
 pub mod logprob;
+pub mod loss;
 pub mod matmul;
 pub mod norm;
 pub mod optim;

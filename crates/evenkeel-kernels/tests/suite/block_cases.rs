@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor};
 use evenkeel_kernels::{
     AdamW, Block, Family, Layout, Positions, Rows, adamw, block_cached, clip, gather, gelu, head_logprob, layer_norm, linear, linear_bias,
-    linear_residual, rms_norm, rope, stock, swiglu,
+    linear_residual, ppo_policy_loss, ppo_value_loss, rms_norm, rope, stock, swiglu,
 };
 
 use crate::cases::Maths;
@@ -25,6 +25,7 @@ pub const BLOCKS: &[BlockCase] = &[
     BlockCase { name: "gather, odd", sizes: [37, 13, 71], run: run_gather },
     BlockCase { name: "head_logprob, odd", sizes: [29, 33, 67], run: run_head },
     BlockCase { name: "head_logprob, stretches", sizes: [130, 5, 50_257], run: run_head },
+    BlockCase { name: "ppo losses", sizes: [517, 0, 0], run: run_ppo_losses },
     BlockCase { name: "rms_norm, smallest", sizes: [1, 1, 0], run: run_rms_norm },
     BlockCase { name: "rms_norm, odd", sizes: [29, 33, 0], run: run_rms_norm },
     BlockCase { name: "rms_norm, wide", sizes: [5, 517, 0], run: run_rms_norm },
@@ -116,6 +117,28 @@ fn run_head([n, d, v]: [usize; 3], maths: Maths, device: &Device) -> Vec<Output>
         Output { name: "entropy", values: read(entropy) },
         Output { name: "correct", values: read(correct) },
     ]
+}
+
+/// New numbers near and far from the old, on both sides of what is wanted; a few log-ratios that would overflow.
+fn run_ppo_losses([n, _, _]: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
+    let device = device.clone().autodiff();
+    let mut numbers = Numbers::new(24);
+    let mut new = numbers.many(n, 0.6);
+    new.iter_mut().step_by(101).for_each(|x| *x *= 400.0);
+    let (new, [old, target, dloss]) =
+        (floats::<1>(&new, [n], &device).require_grad(), [0.3, 1.0, 1.0].map(|scale| floats::<1>(&numbers.many(n, scale), [n], &device)));
+    let losses = match maths {
+        Maths::Ours => [ppo_policy_loss, ppo_value_loss],
+        Maths::Stock => [stock::ppo_policy_loss, stock::ppo_value_loss],
+    };
+    let outputs = losses.iter().zip([["policy", "dlogprob"], ["value", "dvalue"]]).flat_map(|(loss, names)| {
+        let loss = loss(new.clone(), old.clone(), target.clone(), 0.2);
+        let grads = (loss.clone() * dloss.clone()).sum().backward();
+        // A ratio of e^20 leaves nothing to compare in f32: its logarithm does.
+        let values = [read(loss), read(new.grad(&grads).expect("a gradient"))];
+        names.into_iter().zip(values.map(|v| v.into_iter().map(|x| x.signum() * x.abs().ln_1p()).collect()))
+    });
+    outputs.map(|(name, values)| Output { name, values }).collect()
 }
 
 /// Large enough that forgetting it shows.

@@ -66,6 +66,7 @@ fn timed_as(family: &str) -> &'static str {
         "attention" => "attention",
         "gather" => "gather",
         "logprob" => "token_logprob",
+        "loss" => "ppo_policy_loss",
         "matmul" => "linear",
         "norm" => "rms_norm",
         "optim" => "adamw",

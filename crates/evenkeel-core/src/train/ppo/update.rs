@@ -1,6 +1,7 @@
 //! The update of one iteration: epochs × minibatches of the clipped losses, each an optimiser step, and the iteration's metrics.
 
 use burn::tensor::Tensor;
+use evenkeel_kernels::{ppo_policy_loss, ppo_value_loss};
 
 use super::rollout::value_rows;
 use super::{Critic, Episode, Experience, PpoTrainer};
@@ -10,7 +11,7 @@ use crate::error::Result;
 use crate::event::Metrics;
 use crate::rng;
 use crate::train::forward::{floats, hidden, ints, predictions, predictors};
-use crate::train::maths::{policy_is_clipped, ppo_policy_loss, ppo_value_loss, value_is_clipped};
+use crate::train::maths::{policy_is_clipped, value_is_clipped};
 use crate::train::optimizer::{GradientSum, learning_rate};
 
 /// Means over the tokens of every minibatch of the iteration.
@@ -127,7 +128,7 @@ impl PpoTrainer {
         let predicting = predictors(&micro.batch, states.clone());
         let new = predictions(&self.policy, &micro.batch, predicting, self.config.temperature);
         let old = floats(&micro.logprobs, &device);
-        let (policy_loss, _) = ppo_policy_loss(new.logprob.clone(), old, floats(&micro.advantages, &device), self.config.cliprange);
+        let policy_loss = ppo_policy_loss(new.logprob.clone(), old, floats(&micro.advantages, &device), self.config.cliprange);
         let rows = ints(&micro.value_rows, &device);
         let values = match &self.critic {
             Critic::Model { model, .. } => model.scores(hidden(model, &micro.batch).select(0, rows)),

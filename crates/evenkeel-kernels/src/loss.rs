@@ -1,0 +1,88 @@
+//! PPO's clipped losses: the public functions and their place in autodiff.  Twin: `reference/loss.rs`.
+//!
+//! N tokens or steps.
+
+use burn::backend::Dispatch;
+use burn::backend::autodiff::Autodiff;
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::tensor::Tensor;
+
+use crate::backend::{Kernels, RawKernels};
+use crate::shapes::check;
+
+/// Which loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PpoLoss {
+    Policy,
+    Value,
+}
+
+/// PPO's clipped surrogate per token, max(−A·r, −A·clip(r, 1 ± ε)) with r = π/π_old; differentiable in `logprobs`.
+///
+/// All `[N]` → `[N]`. Log-ratios are cut at ±20 before the exponential.
+///
+/// # Panics
+/// When a dimension disagrees.
+///
+/// Source: Schulman et al. 2017, equation 7.
+pub fn ppo_policy_loss(logprobs: Tensor<1>, old_logprobs: Tensor<1>, advantages: Tensor<1>, cliprange: f64) -> Tensor<1> {
+    clipped_loss(PpoLoss::Policy, logprobs, old_logprobs, advantages, cliprange)
+}
+
+/// PPO's clipped value loss per step, ½·max((V − R)², (clip(V, V_old ± ε) − R)²); differentiable in `values`.
+///
+/// All `[N]` → `[N]`
+///
+/// # Panics
+/// When a dimension disagrees.
+///
+/// Source: Stiennon et al. 2020; the N implementation details of RLHF with PPO, 19.
+pub fn ppo_value_loss(values: Tensor<1>, old_values: Tensor<1>, returns: Tensor<1>, cliprange: f64) -> Tensor<1> {
+    clipped_loss(PpoLoss::Value, values, old_values, returns, cliprange)
+}
+
+fn clipped_loss(loss: PpoLoss, x: Tensor<1>, old: Tensor<1>, target: Tensor<1>, cliprange: f64) -> Tensor<1> {
+    let [n] = x.dims();
+    for (name, tensor) in [("the new numbers", &x), ("the old numbers", &old), ("the third operand", &target)] {
+        check("ppo loss", name, tensor, [("N", n)]);
+    }
+    let (x, old, target) = (x.into_dispatch(), old.into_dispatch(), target.into_dispatch());
+    Tensor::from_dispatch(Dispatch::clipped_loss(x, old, target, loss, cliprange as f32))
+}
+
+#[derive(Debug)]
+struct ClippedLossBackward;
+
+impl<B: RawKernels> Backward<B, 1> for ClippedLossBackward {
+    /// The slope of every loss [N].
+    type State = FloatTensor<B>;
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let [parent] = ops.parents;
+        if let Some(parent) = parent {
+            grads.register::<B>(parent.id, B::float_mul(ops.state, grad));
+        }
+    }
+}
+
+/// `Kernels::clipped_loss` under autodiff; old numbers and targets take no gradient.
+pub(crate) fn differentiable<B: RawKernels, C: CheckpointStrategy>(
+    x: FloatTensor<Autodiff<B, C>>,
+    old: FloatTensor<Autodiff<B, C>>,
+    target: FloatTensor<Autodiff<B, C>>,
+    loss: PpoLoss,
+    cliprange: f32,
+) -> FloatTensor<Autodiff<B, C>> {
+    let (old, target) = (old.into_primitive(), target.into_primitive());
+    match ClippedLossBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
+        OpsKind::Tracked(prep) => {
+            let (loss, slope) = B::clipped_loss_forward(x.into_primitive(), old, target, loss, cliprange);
+            prep.finish(slope, loss)
+        }
+        OpsKind::UnTracked(prep) => prep.finish(B::clipped_loss_forward(x.into_primitive(), old, target, loss, cliprange).0),
+    }
+}
