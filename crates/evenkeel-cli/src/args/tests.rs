@@ -18,7 +18,7 @@ max-new-tokens do-sample temperature top-k top-p min-p repetition-penalty seed
 data: <file> model max-length rows skip-bad-rows json
 info: <model> json
 report: <runs> out
-bench: device json
+bench: <part> device json
 recipe: <stage>
 completions: <shell>
 ";
