@@ -25,7 +25,8 @@ var<workgroup> sums: array<f32, WG>;
 
 fn score(row: u32, j: u32) -> f32 {
     var x = logits[row * params[1] + j];
-    if params[7] == 1u && (seen[row * ((params[1] + 31u) / 32u) + j / 32u] >> (j % 32u) & 1u) == 1u {
+    let word = row * ((params[1] + 31u) / 32u) + j / 32u;
+    if params[7] == 1u && ((seen[word] >> (j % 32u)) & 1u) == 1u {
         let penalty = bitcast<f32>(params[10]);
         x = select(x * penalty, x / penalty, x > 0.0);
     }
@@ -88,8 +89,7 @@ fn main(
         if x > largest { place = j; }
         largest = max(largest, x);
     }
-    scores[lane] = largest;
-    places[lane] = place;
+    scores[lane] = largest; places[lane] = place;
     bad = sum_lanes(lane, bad);
     for (var half = WG / 2u; half > 0u; half /= 2u) {
         if lane < half {

@@ -18,7 +18,8 @@ var<workgroup> sums: array<f32, WG>;
 
 fn score(row: u32, j: u32) -> f32 {
     var x = logits[row * params[1] + j];
-    if params[2] == 1u && (seen[row * ((params[1] + 31u) / 32u) + j / 32u] >> (j % 32u) & 1u) == 1u {
+    let word = row * ((params[1] + 31u) / 32u) + j / 32u;
+    if params[2] == 1u && ((seen[word] >> (j % 32u)) & 1u) == 1u {
         let penalty = bitcast<f32>(params[6]);
         x = select(x * penalty, x / penalty, x > 0.0);
     }
