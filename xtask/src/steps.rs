@@ -144,7 +144,8 @@ fn command_line_end_to_end() -> Result<()> {
     Ok(())
 }
 
-/// A kernel on WebGPU against its CPU twin, in a dedicated worker of headless Chromium. No adapter is a failure.
+/// Kernels, training and generation on WebGPU against the CPU twins, in a dedicated worker of headless Chromium. No adapter is a
+/// failure.
 fn worker_tests(toolchain: &Toolchain) -> Result<()> {
     let driver = crate::command::which("chromedriver").ok_or_else(|| anyhow!("chromedriver is not on PATH"))?;
     let driver = driver.to_string_lossy();
