@@ -11,17 +11,21 @@ use crate::{memory, progress, table};
 const F32: u64 = 4;
 /// A trained parameter: weight, gradient and AdamW's two moments.
 const PER_TRAINED: u64 = 4;
-/// Floats of width `hidden` per token and layer at the peak of a backward pass. By count a layer keeps ten (the residual stream
-/// twice, two normalised copies, q, k, v, the attention's output and its projection, the MLP's output); temporaries and
-/// gradients make it six times that: measured on the CPU backend with stories260K at 8 × 256, 8 × 477 and 16 × 477 tokens
-/// (363, 625 and 1230 MiB, against 367, 646 and 1248 by this formula).
-const HIDDEN_PER_LAYER: u64 = 60;
-/// The same of width `intermediate`; by count four: gate, up, the activation, their product.
-const INTERMEDIATE_PER_LAYER: u64 = 24;
+/// Floats of width `hidden` that a layer keeps per token for the gradient: the residual stream before and between its halves, both
+/// normalised copies, the queries and attention's output. Keys and values are counted by themselves (`Size::cache`).
+///
+/// Measured on the CPU backend, SFT of stories260K at 8 × 256, 8 × 477 and 16 × 477 tokens: 78, 116 and 199 MiB; this formula: 80,
+/// 119 and 204. With `gradient_checkpointing` at 16 × 477 tokens: 93 MiB against 101.
+const HIDDEN_PER_LAYER: u64 = 6;
+/// The same of width `intermediate`: gate, up, and what comes out of the activation.
+const INTERMEDIATE_PER_LAYER: u64 = 3;
 /// The program itself, in bytes.
-const BASE: u64 = 40 << 20;
-/// Logits, their gradient, and one temporary of the same size.
-const LOGIT_COPIES: u64 = 3;
+const BASE: u64 = 30 << 20;
+/// Logits and their gradient.
+const LOGIT_COPIES: u64 = 2;
+/// Logits that exist at once, and rows of them that always do (`evenkeel_kernels::head_logprob`).
+const MOST_LOGITS: u64 = 1 << 22;
+const LOGIT_ROWS: u64 = 64;
 
 /// What a model is, as far as memory goes.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -93,14 +97,24 @@ impl Plan<'_> {
         BASE + F32 * (floats + self.activations() + self.cache())
     }
 
-    /// Floats that one forward and backward pass keeps.
+    /// Floats that one forward and backward pass keeps; in PPO the policy's and the value model's together.
     fn activations(&self) -> u64 {
         let (rows, length) = self.micro_batch();
         let tokens = rows * length;
-        let size = self.policy;
-        let layers = size.layers * (HIDDEN_PER_LAYER * size.hidden + INTERMEDIATE_PER_LAYER * size.intermediate);
-        let logits = if self.recipe.stage == Stage::Reward { 0 } else { LOGIT_COPIES * size.vocab };
-        tokens * (layers + logits)
+        let value = match &self.recipe.ppo {
+            Some(ppo) if ppo.value_function != ValueFunction::Head => self.reward.unwrap_or_default(),
+            _ => Size::default(),
+        };
+        let vocab = if self.recipe.stage == Stage::Reward { 0 } else { self.policy.vocab };
+        let logits = (tokens * vocab).min(MOST_LOGITS.max(LOGIT_ROWS * vocab));
+        tokens * (self.layers(self.policy) + self.layers(value)) + LOGIT_COPIES * logits
+    }
+
+    /// Floats per token that all layers keep.
+    fn layers(&self, size: Size) -> u64 {
+        let one = HIDDEN_PER_LAYER * size.hidden + size.cache + INTERMEDIATE_PER_LAYER * size.intermediate;
+        // With checkpointing every layer keeps its input, and one at a time the rest.
+        if self.recipe.training.gradient_checkpointing { size.layers * size.hidden + one } else { size.layers * one }
     }
 
     /// Sequences and tokens of the largest forward pass that is trained on.
@@ -128,7 +142,7 @@ impl Plan<'_> {
             Some(available) if needed > available => Err(Error::input(
                 "memory",
                 format!("the run needs about {} and {} are free", memory::text(needed), memory::text(available)),
-                "lower per_device_train_batch_size (raise gradient_accumulation_steps to keep the step) or data.max_length, or take a smaller model",
+                "set gradient_checkpointing = true, lower per_device_train_batch_size (raise gradient_accumulation_steps to keep the step) or data.max_length, or take a smaller model",
             )),
             _ => Ok(()),
         }
@@ -186,10 +200,15 @@ mod tests {
     #[test]
     fn memory_follows_the_formula() {
         let sft = Recipe::default_for(Stage::Sft);
-        let activations = 8 * 2 * 100 * (2 * (60 * 64 + 24 * 128) + 3 * 512);
+        let layer = 6 * 64 + 128 + 3 * 128;
+        let activations = 8 * 2 * 100 * (2 * layer + 2 * 512);
         assert_eq!(plan(&sft).memory(), BASE + 4 * (4_000_000 + activations));
+        let mut less = sft.clone();
+        less.training.gradient_checkpointing = true;
+        assert_eq!(plan(&less).memory(), BASE + 4 * (4_000_000 + 8 * 2 * 100 * (2 * 64 + layer + 2 * 512)));
         let ppo = Recipe::default_for(Stage::Ppo);
-        let activations = 64 * 153 * (2 * (60 * 64 + 24 * 128) + 3 * 512);
+        // More tokens than logits may exist at once.
+        let activations = 64 * 153 * 4 * layer + 2 * (1 << 22);
         assert_eq!(plan(&ppo).memory(), BASE + 4 * (10_000_000 + activations + 64 * 153 * 2 * 128));
     }
 
