@@ -12,9 +12,9 @@ use super::input::Input;
 use super::rope::RopeTable;
 
 /// Hidden states after the final norm. → [N, D].
-pub fn hidden(model: &Model, rope: Option<&RopeTable>, input: &Input, mut cache: Option<&mut KvCache>) -> Tensor<2> {
+pub fn hidden(model: &Model, input: &Input, mut cache: Option<&mut KvCache>) -> Tensor<2> {
     let shape = model.config.block();
-    let positions = positions(rope, input);
+    let positions = positions(model.rope.as_ref(), input);
     let mut x_nd = embed(model, input);
     for layer in 0..model.config.num_layers {
         let weights = model.params.segments()[model.config.block_segment(layer)].value.clone();

@@ -63,14 +63,14 @@ impl Model {
 
     /// Hidden states after the final norm. → [B·T, D].
     pub fn hidden(&self, input: &Input) -> Tensor<2> {
-        decoder::hidden(self, self.rope.as_ref(), input, None)
+        decoder::hidden(self, input, None)
     }
 
     /// As [`Model::hidden`] for tokens that follow those in `cache`, which then holds them too. The cache must have
     /// room ([`KvCache::reserve`]); `first` and `last` of `input` name columns of the cache.
     pub fn hidden_cached(&self, input: &Input, cache: &mut KvCache) -> Tensor<2> {
         assert!(cache.len() + input.time <= cache.capacity(), "the cache has no room for these tokens");
-        decoder::hidden(self, self.rope.as_ref(), input, Some(cache))
+        decoder::hidden(self, input, Some(cache))
     }
 
     /// Next-token logits. hidden [N, D] → [N, V]. Select rows first, so that only needed positions pay.
