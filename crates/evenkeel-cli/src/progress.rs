@@ -75,6 +75,7 @@ impl Progress {
                 self.end();
             }
             Event::Failed { .. } => self.end(), // the error itself is printed once, by main
+            _ => {}                             // a lesson's, told to a page alone
         }
     }
 

@@ -28,3 +28,6 @@ mod toy;
 
 #[path = "suite/demo.rs"]
 mod demo;
+
+#[path = "suite/lesson.rs"]
+mod lesson;

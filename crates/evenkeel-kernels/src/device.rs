@@ -3,7 +3,7 @@
 //! burn's wgpu runtime is set up at most once per process; its own lazy start panics on the device thread when there is
 //! no adapter (burn 0.22.1), which is why nothing here creates a tensor before an adapter is known.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use burn::tensor::Device;
 use burn::tensor::wgpu::{WgpuInitError, wgpu};
@@ -33,6 +33,8 @@ pub struct Selected {
     pub software: bool,
     /// The adapter's own memory in bytes, where its driver tells. A software adapter has none: it takes the system's.
     pub memory: Option<u64>,
+    /// What the adapter has beyond WebGPU's minimum, by WebGPU's names.
+    pub features: Vec<String>,
     /// One line for the user, where the choice needs a word.
     pub note: Option<String>,
 }
@@ -57,6 +59,14 @@ const LAUNCHES_PER_SUBMISSION: usize = 128;
 static GPU: OnceLock<Selected> = OnceLock::new();
 /// Lanes of its smallest subgroup; 0 where shaders cannot use subgroups.
 static SUBGROUP_LANES: OnceLock<u32> = OnceLock::new();
+
+/// Why the driver or the browser took the device away.
+static LOST: Mutex<Option<String>> = Mutex::new(None);
+
+/// Why the open device was lost, if it was: nothing can be computed on it any more, and what waits for it may wait for ever.
+pub fn lost() -> Option<String> {
+    LOST.lock().expect("nobody panics while holding it").clone()
+}
 
 /// Whether the open adapter runs the kernels' subgroup forms, which need 8 lanes.
 pub fn has_subgroups() -> bool {
@@ -84,7 +94,7 @@ pub async fn select(choice: DeviceChoice) -> Result<Selected, DeviceError> {
 }
 
 fn cpu(note: Option<String>) -> Selected {
-    Selected { device: Device::flex(), name: "CPU".into(), backend: "cpu".into(), software: true, memory: None, note }
+    Selected { device: Device::flex(), name: "CPU".into(), backend: "cpu".into(), software: true, memory: None, features: vec![], note }
 }
 
 /// The adapter that burn prefers, opened at the first call.
@@ -96,7 +106,11 @@ async fn gpu() -> Result<Selected, DeviceError> {
         Ok((device, setup)) => {
             let lanes = setup.adapter.features().contains(wgpu::Features::SUBGROUP).then(|| setup.adapter.get_info().subgroup_min_size);
             SUBGROUP_LANES.get_or_init(|| lanes.unwrap_or(0));
-            Selected { memory: own_memory(&setup.adapter), ..describe(device, &setup.adapter.get_info()) }
+            setup.device.set_device_lost_callback(|_, reason| {
+                LOST.lock().expect("nobody panics while holding it").get_or_insert(reason);
+            });
+            let features = features(setup.adapter.features());
+            Selected { memory: own_memory(&setup.adapter), features, ..describe(device, &setup.adapter.get_info()) }
         }
         // Another caller was quicker, or burn's lazy start was: the runtime is there and stays.
         Err(WgpuInitError::Registration { .. }) => running(),
@@ -106,6 +120,16 @@ async fn gpu() -> Result<Selected, DeviceError> {
         Err(error) => return Err(DeviceError::Unusable { reason: error.to_string() }),
     };
     Ok(GPU.get_or_init(|| selected).clone())
+}
+
+/// WebGPU's names of the optional features that matter to training.
+fn features(has: wgpu::Features) -> Vec<String> {
+    let known = [
+        ("shader-f16", wgpu::Features::SHADER_F16),
+        ("subgroups", wgpu::Features::SUBGROUP),
+        ("timestamp-query", wgpu::Features::TIMESTAMP_QUERY),
+    ];
+    known.iter().filter(|(_, feature)| has.contains(*feature)).map(|(name, _)| (*name).to_string()).collect()
 }
 
 fn describe(device: Device, info: &wgpu::AdapterInfo) -> Selected {
@@ -119,6 +143,7 @@ fn describe(device: Device, info: &wgpu::AdapterInfo) -> Selected {
         },
         software,
         memory: None,
+        features: vec![],
         note: software.then(|| format!("{} is a software adapter: it computes on the CPU", info.name)),
     }
 }
@@ -130,6 +155,7 @@ fn running() -> Selected {
         backend: "wgpu".into(),
         software: false,
         memory: None,
+        features: vec![],
         note: None,
     }
 }

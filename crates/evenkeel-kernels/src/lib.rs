@@ -25,6 +25,7 @@ pub mod profile;
 pub mod reference;
 mod rope;
 pub mod sampling;
+pub mod selfcheck;
 mod shapes;
 pub mod stock;
 
@@ -32,7 +33,7 @@ pub use activation::{gelu, swiglu};
 pub use attention::attention;
 pub use backend::Affine;
 pub use block::{ALIGN, Block, Family, Places, Positions, aligned, block, block_cached};
-pub use device::{DeviceChoice, DeviceError, Selected, select};
+pub use device::{DeviceChoice, DeviceError, Selected, lost, select};
 pub use gather::{Rows, gather};
 pub use head::head_logprob;
 pub use linear::{Layout, linear, linear_bias, linear_residual};

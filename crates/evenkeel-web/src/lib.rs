@@ -1,11 +1,14 @@
 //! The browser front end: a worker that trains and a page that only shows.
 //!
-//! [`protocol`] is everything the two say to each other. `bin/worker.rs` owns the device; `bin/page.rs` spawns the
-//! worker and hands its events to `web/main.js`, and must not reach for burn, so that the page stays small.
-
-pub mod protocol;
+//! The two say nothing to each other but `evenkeel_core::event`'s `Event`s and `Command`s ([`wire`]). `bin/worker.rs` owns the device and
+//! the storage; `bin/page.rs` spawns the worker and hands its events to `web/page/main.js`, and must not reach for burn, so that the page
+//! stays small.
 
 #[cfg(target_family = "wasm")]
-pub mod selfcheck;
+pub mod browser;
+#[cfg(target_family = "wasm")]
+pub mod opfs;
 #[cfg(target_family = "wasm")]
 pub mod wire;
+#[cfg(target_family = "wasm")]
+pub mod worker;

@@ -4,9 +4,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_wasm_bindgen::Serializer;
 use wasm_bindgen::JsValue;
 
-/// The message as a plain JavaScript object, ready for `postMessage`.
+/// The message as a plain JavaScript object, ready for `postMessage`; bytes are a `Uint8Array`.
 pub fn to_js<T: Serialize>(message: &T) -> JsValue {
-    message.serialize(&Serializer::json_compatible()).expect("messages hold only strings, numbers and lists of them")
+    message
+        .serialize(&Serializer::json_compatible().serialize_bytes_as_arrays(false))
+        .expect("messages hold only strings, numbers and lists of them")
 }
 
 /// The message that `value` is, or a sentence that quotes what it was instead.

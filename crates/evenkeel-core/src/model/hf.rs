@@ -25,6 +25,29 @@ pub trait ModelFiles {
     fn read(&self, name: &str) -> Result<Vec<u8>>;
 }
 
+/// A folder in memory.
+#[derive(Debug, Clone, Default)]
+pub struct NamedFiles {
+    pub place: String,
+    /// Name and bytes.
+    pub files: Vec<(String, Vec<u8>)>,
+}
+
+impl ModelFiles for NamedFiles {
+    fn place(&self) -> String {
+        self.place.clone()
+    }
+
+    fn list(&self) -> Result<Vec<String>> {
+        Ok(self.files.iter().map(|file| file.0.clone()).collect())
+    }
+
+    fn read(&self, name: &str) -> Result<Vec<u8>> {
+        let found = self.files.iter().find(|file| file.0 == name).map(|file| file.1.clone());
+        found.ok_or_else(|| Error::input(format!("{}/{name}", self.place), "is missing", "add it"))
+    }
+}
+
 /// Everything that a model's folder holds.
 #[derive(Debug, Clone)]
 pub struct Pretrained {

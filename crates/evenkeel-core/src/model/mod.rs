@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 pub use cache::KvCache;
 pub use config::{Arch, Head, ModelConfig, RopeStretch, SUPPORTED};
 pub use generate::{Completion, generate};
-pub use hf::{ModelFiles, Pretrained, load, load_text, save};
+pub use hf::{ModelFiles, NamedFiles, Pretrained, load, load_text, save};
 pub use input::{Gathered, Input};
 pub use params::{Param, Params, Segment};
 pub use sampling::Sampling;

@@ -142,7 +142,11 @@ impl Params {
     ///
     /// # Errors
     /// The first of `values`.
-    pub fn assemble(&self, device: &Device, mut values: impl FnMut(&Param) -> Result<Vec<f32>>) -> Result<Vec<Tensor<1>>> {
+    pub fn assemble<E>(
+        &self,
+        device: &Device,
+        mut values: impl FnMut(&Param) -> std::result::Result<Vec<f32>, E>,
+    ) -> std::result::Result<Vec<Tensor<1>>, E> {
         let mut hosts: Vec<Vec<f32>> = self.segments.iter().map(|segment| vec![0.0; segment.value.dims()[0]]).collect();
         for param in self.list.iter() {
             hosts[param.segment][param.at..][..param.num_elements()].copy_from_slice(&values(param)?);

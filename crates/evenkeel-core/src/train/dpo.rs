@@ -67,6 +67,11 @@ impl DpoTrainer {
         Ok(trainer)
     }
 
+    /// β as it is now.
+    pub fn beta(&self) -> f64 {
+        self.config.beta
+    }
+
     async fn precompute(&mut self) -> Result<()> {
         let size = self.recipe.training.per_device_train_batch_size;
         for chunk in self.data.chunks_mut(size).chain(self.eval.chunks_mut(size)) {
@@ -267,11 +272,12 @@ impl Trainer for DpoTrainer {
     }
 
     fn counters(&self) -> serde_json::Value {
-        serde_json::json!({ "num_tokens": self.num_tokens, "reference": self.reference_digest })
+        serde_json::json!({ "num_tokens": self.num_tokens, "beta": self.config.beta, "reference": self.reference_digest })
     }
 
     fn restore_counters(&mut self, counters: &serde_json::Value) {
         self.num_tokens = counters["num_tokens"].as_u64().unwrap_or(0);
+        self.config.beta = counters["beta"].as_f64().unwrap_or(self.config.beta);
     }
 
     fn set(&mut self, path: &str, value: f64) -> bool {

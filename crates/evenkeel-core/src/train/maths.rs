@@ -109,7 +109,9 @@ pub fn adapt_kl_coef(kl_coef: f64, kl: f64, target: f64, episodes: usize, horizo
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct RunningMoments {
     count: u64,
+    #[serde(with = "super::state::exact")]
     mean: f64,
+    #[serde(with = "super::state::exact")]
     m2: f64,
 }
 

@@ -102,14 +102,28 @@ impl Dataset {
     }
 }
 
+/// Where commands come from.
+#[expect(async_fn_in_trait, reason = "one thread owns the run")]
+pub trait Commands {
+    /// The next command, asked for between steps. A run that is `paused` has nothing else to do: then this waits for one.
+    async fn next(&mut self, paused: bool) -> Option<Command>;
+}
+
+/// For front ends that never pause: a closure has no way to wait.
+impl<F: FnMut() -> Option<Command>> Commands for F {
+    async fn next(&mut self, _paused: bool) -> Option<Command> {
+        self()
+    }
+}
+
 /// The front end's ends of a run.
-pub struct Front<'a, S> {
+pub struct Front<'a, S, C> {
     /// Where folders go.
     pub store: &'a mut S,
     /// Hears every event.
     pub on_event: &'a mut dyn FnMut(Event),
     /// Asked between steps.
-    pub commands: &'a mut dyn FnMut() -> Option<Command>,
+    pub commands: &'a mut C,
     /// The device's name, for [`Event::Started`].
     pub device: String,
 }
@@ -118,12 +132,12 @@ pub struct Front<'a, S> {
 ///
 /// # Errors
 /// Input that does not fit the stage, a number that stopped being finite, the device, the store.
-pub async fn run<S: Store>(
+pub async fn run<S: Store, C: Commands>(
     recipe: &Recipe,
     models: Models,
     train: Dataset,
     eval: Option<Dataset>,
-    front: Front<'_, S>,
+    front: Front<'_, S, C>,
     resume: bool,
 ) -> Result<Model> {
     if train.is_empty() {
@@ -164,11 +178,11 @@ struct Keep {
     sampling: Sampling,
 }
 
-async fn drive<T: Trainer, S: Store>(
+async fn drive<T: Trainer, S: Store, C: Commands>(
     mut trainer: T,
     recipe: &Recipe,
     keep: &mut Keep,
-    mut front: Front<'_, S>,
+    mut front: Front<'_, S, C>,
     resume: bool,
 ) -> Result<Model> {
     let mut loop_state = LoopState::default();
@@ -209,17 +223,17 @@ pub struct LoopState {
 }
 
 /// Runs the steps that are left; the reason when told to stop early.
-async fn steps<T: Trainer, S: Store>(
+async fn steps<T: Trainer, S: Store, C: Commands>(
     trainer: &mut T,
     recipe: &Recipe,
     keep: &Keep,
-    front: &mut Front<'_, S>,
+    front: &mut Front<'_, S, C>,
     at: &mut LoopState,
 ) -> Result<Option<String>> {
     let (training, total) = (&recipe.training, trainer.total_steps());
     let every = |interval: u64, step: u64| interval > 0 && step.is_multiple_of(interval);
     while at.step < total {
-        let orders = obey(trainer, front);
+        let orders = obey(trainer, front).await;
         if orders.stop {
             save(trainer, training, keep, front, at).await?;
             return Ok(Some("stopped on request".into()));
@@ -257,12 +271,12 @@ struct Orders {
     checkpoint: bool,
 }
 
-/// Carries out the commands that wait. A paused run keeps asking; front ends that cannot block hand out `Pause` by not calling.
-fn obey<T: Trainer, S: Store>(trainer: &mut T, front: &mut Front<'_, S>) -> Orders {
+/// Carries out the commands that wait, and while paused those that come.
+async fn obey<T: Trainer, S: Store, C: Commands>(trainer: &mut T, front: &mut Front<'_, S, C>) -> Orders {
     let mut orders = Orders::default();
     let mut paused = false;
     loop {
-        match (front.commands)() {
+        match front.commands.next(paused).await {
             Some(Command::Stop) => {
                 orders.stop = true;
                 return orders;
@@ -277,6 +291,7 @@ fn obey<T: Trainer, S: Store>(trainer: &mut T, front: &mut Front<'_, S>) -> Orde
                     });
                 }
             }
+            Some(other) => (front.on_event)(Event::Warning { message: format!("{other:?} is not for a run in progress") }),
             None if paused => {}
             None => return orders,
         }
@@ -294,11 +309,11 @@ fn note_best(training: &Training, metrics: &Metrics, at: &mut LoopState) -> bool
     better
 }
 
-async fn save<T: Trainer, S: Store>(
+async fn save<T: Trainer, S: Store, C: Commands>(
     trainer: &mut T,
     training: &Training,
     keep: &Keep,
-    front: &mut Front<'_, S>,
+    front: &mut Front<'_, S, C>,
     at: &mut LoopState,
 ) -> Result<()> {
     if at.saved.back() == Some(&at.step) {

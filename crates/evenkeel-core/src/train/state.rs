@@ -19,12 +19,29 @@ pub fn folder(step: u64) -> String {
 
 /// What is kept of every parameter: its value and both moments of AdamW.
 const KINDS: [&str; 3] = ["weight", "first", "second"];
+const TENSORS: &str = "state.safetensors";
+/// The files of a state, by name.
+pub const FILES: [&str; 2] = [TENSORS, JSON];
+const JSON: &str = "state.json";
 
 #[derive(serde::Serialize, serde::Deserialize)]
 struct State {
     at: LoopState,
     optimizer_steps: HashMap<String, u64>,
     counters: serde_json::Value,
+}
+
+/// A number as text, to be read back to the last bit: numbers in JSON are read by serde_json to the last bit but one.
+pub(crate) mod exact {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
 }
 
 /// What a checkpoint holds beside the model in Hugging Face layout.
@@ -57,7 +74,7 @@ pub async fn files<T: Trainer>(trainer: &mut T, at: &LoopState) -> Result<Vec<(S
     let tensors = safetensors::serialize(views, None).map_err(|e| Error::Storage(e.to_string()))?;
     let state = State { at: at.clone(), optimizer_steps, counters };
     let json = serde_json::to_vec_pretty(&state).expect("the state is plain data");
-    Ok(vec![("state.safetensors".into(), tensors), ("state.json".into(), json)])
+    Ok(vec![(TENSORS.into(), tensors), (JSON.into(), json)])
 }
 
 /// Puts the newest checkpoint of `store` back into `trainer`.
@@ -69,11 +86,24 @@ pub async fn restore<T: Trainer, S: Store>(trainer: &mut T, store: &mut S) -> Re
     let latest = store.read("checkpoints/LATEST", "step").await?.ok_or_else(none)?;
     let step: u64 = String::from_utf8_lossy(&latest).trim().parse().map_err(|_| none())?;
     let place = folder(step);
-    let broken = |what: String| Error::input(&place, what, "remove this checkpoint and name an older one in checkpoints/LATEST");
-    let json = store.read(&place, "state.json").await?.ok_or_else(|| broken("state.json is missing".into()))?;
-    let state: State = serde_json::from_slice(&json).map_err(|e| broken(format!("state.json: {e}")))?;
-    let bytes = store.read(&place, "state.safetensors").await?.ok_or_else(|| broken("state.safetensors is missing".into()))?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| broken(format!("state.safetensors: {e}")))?;
+    let mut files = Vec::new();
+    for name in [JSON, TENSORS] {
+        if let Some(bytes) = store.read(&place, name).await? {
+            files.push((name.to_string(), bytes));
+        }
+    }
+    let remedy = "remove this checkpoint and name an older one in checkpoints/LATEST";
+    restore_files(trainer, &files).map_err(|problem| Error::input(&place, problem, remedy))
+}
+
+/// Puts what [`files`] gave back into `trainer`.
+///
+/// # Errors
+/// What is wrong: a file is missing or broken, or belongs to another model.
+pub fn restore_files<T: Trainer>(trainer: &mut T, files: &[(String, Vec<u8>)]) -> std::result::Result<LoopState, String> {
+    let file = |name: &str| files.iter().find(|f| f.0 == name).map(|f| &f.1).ok_or_else(|| format!("{name} is missing"));
+    let state: State = serde_json::from_slice(file(JSON)?).map_err(|e| format!("{JSON}: {e}"))?;
+    let tensors = SafeTensors::deserialize(file(TENSORS)?).map_err(|e| format!("{TENSORS}: {e}"))?;
     for (part, model, optimizer) in trainer.parts() {
         optimizer.step = state.optimizer_steps.get(part).copied().unwrap_or(0);
         let device = model.device().inner();
@@ -81,7 +111,7 @@ pub async fn restore<T: Trainer, S: Store>(trainer: &mut T, store: &mut S) -> Re
             model.params.assemble(&device, |param| {
                 let name = format!("{part}.{kind}.{}", param.name);
                 let values = values(&tensors, &name).filter(|v| v.len() == param.num_elements());
-                values.ok_or_else(|| broken(format!("{name} is missing or of another size")))
+                values.ok_or_else(|| format!("{name} is missing or of another size"))
             })
         };
         let [weights, first, second] = KINDS.map(load);
@@ -100,7 +130,7 @@ pub async fn restore<T: Trainer, S: Store>(trainer: &mut T, store: &mut S) -> Re
 /// [`Error::Storage`] when the checkpoint is gone.
 pub async fn model<S: Store>(like: &Model, store: &mut S, step: u64) -> Result<Model> {
     let gone = |what: &str| Error::Storage(format!("{}: {what}", folder(step)));
-    let bytes = store.read(&folder(step), "state.safetensors").await?.ok_or_else(|| gone("state.safetensors is missing"))?;
+    let bytes = store.read(&folder(step), TENSORS).await?.ok_or_else(|| gone("state.safetensors is missing"))?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|e| gone(&e.to_string()))?;
     let mut model = like.frozen();
     let device = model.device();

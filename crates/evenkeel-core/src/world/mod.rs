@@ -9,6 +9,7 @@ pub mod demo;
 pub mod demos;
 pub mod gold;
 pub mod labeller;
+pub mod lesson;
 mod questions;
 mod tables;
 pub mod tokenizer;

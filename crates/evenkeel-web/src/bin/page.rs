@@ -12,10 +12,10 @@ fn main() {
 
 #[cfg(target_family = "wasm")]
 mod session {
-    use evenkeel_web::{
-        protocol::{FromWorker, ToWorker},
-        wire,
-    };
+    use std::rc::Rc;
+
+    use evenkeel_core::event::{Command, Event};
+    use evenkeel_web::wire;
     use js_sys::Function;
     use wasm_bindgen::{
         JsCast, JsValue,
@@ -26,12 +26,12 @@ mod session {
     /// The file that trunk's loader shim for `bin/worker.rs` is written to.
     const WORKER_SCRIPT: &str = "./worker_loader.js";
 
-    /// One worker and the function that hears from it.
+    /// A worker and the function that hears from it.
     #[wasm_bindgen]
     pub struct Session {
         worker: Worker,
-        _on_message: Closure<dyn FnMut(MessageEvent)>,
-        _on_error: Closure<dyn FnMut(ErrorEvent)>,
+        on_message: Rc<Closure<dyn FnMut(MessageEvent)>>,
+        on_error: Rc<Closure<dyn FnMut(ErrorEvent)>>,
     }
 
     #[wasm_bindgen]
@@ -39,34 +39,50 @@ mod session {
         /// Spawns the worker; `on_event` gets every event as an object with a field `event`.
         #[wasm_bindgen(constructor)]
         pub fn new(on_event: Function) -> Result<Session, JsValue> {
-            let options = WorkerOptions::new();
-            options.set_type(WorkerType::Module);
-            let worker = Worker::new_with_options(WORKER_SCRIPT, &options)?;
-
             let hear = on_event.clone();
-            let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |message: MessageEvent| {
-                let event = wire::from_js(message.data()).unwrap_or_else(|message| FromWorker::Failed { message });
-                tell(&hear, &event);
-            });
-            worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
-
-            let on_error = Closure::<dyn FnMut(ErrorEvent)>::new(move |error: ErrorEvent| {
-                let message = format!("The worker stopped ({}). Reload the page to start it again.", error.message());
-                tell(&on_event, &FromWorker::Failed { message });
-            });
-            worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
-
-            Ok(Session { worker, _on_message: on_message, _on_error: on_error })
+            // Events are the worker's own and are handed on as they are.
+            let on_message = Rc::new(Closure::<dyn FnMut(MessageEvent)>::new(move |message: MessageEvent| tell(&hear, &message.data())));
+            let on_error = Rc::new(Closure::<dyn FnMut(ErrorEvent)>::new(move |error: ErrorEvent| {
+                let message = format!("The worker stopped ({}).", error.message());
+                tell(&on_event, &wire::to_js(&Event::Lost { message }));
+            }));
+            Ok(Session { worker: spawn(&on_message, &on_error)?, on_message, on_error })
         }
 
-        /// Asks the worker to compare a kernel with its CPU twin.
-        pub fn self_check(&self) -> Result<(), JsValue> {
-            self.worker.post_message(&wire::to_js(&ToWorker::SelfCheck))
+        /// Sends a command, an object with a field `command`.
+        ///
+        /// # Errors
+        /// A sentence that quotes what is no command.
+        pub fn send(&self, command: JsValue) -> Result<(), JsValue> {
+            let command: Command = wire::from_js(command).map_err(|problem| JsValue::from(js_sys::Error::new(&problem)))?;
+            self.worker.post_message(&wire::to_js(&command))
+        }
+
+        /// Ends the worker, whatever it does, and starts another one.
+        pub fn restart(&mut self) -> Result<(), JsValue> {
+            self.worker.terminate();
+            self.worker = spawn(&self.on_message, &self.on_error)?;
+            Ok(())
         }
     }
 
-    fn tell(on_event: &Function, event: &FromWorker) {
-        if let Err(error) = on_event.call1(&JsValue::NULL, &wire::to_js(event)) {
+    impl Drop for Session {
+        fn drop(&mut self) {
+            self.worker.terminate();
+        }
+    }
+
+    fn spawn(on_message: &Closure<dyn FnMut(MessageEvent)>, on_error: &Closure<dyn FnMut(ErrorEvent)>) -> Result<Worker, JsValue> {
+        let options = WorkerOptions::new();
+        options.set_type(WorkerType::Module);
+        let worker = Worker::new_with_options(WORKER_SCRIPT, &options)?;
+        worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+        worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
+        Ok(worker)
+    }
+
+    fn tell(on_event: &Function, event: &JsValue) {
+        if let Err(error) = on_event.call1(&JsValue::NULL, event) {
             wasm_bindgen::throw_val(error);
         }
     }

@@ -56,6 +56,7 @@ pub(crate) enum Critic {
 /// What survives from one iteration to the next beside the weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Controller {
+    #[serde(with = "super::state::exact")]
     kl_coef: f64,
     episodes: u64,
     tokens: u64,
@@ -148,6 +149,11 @@ impl PpoTrainer {
     /// β as it is now.
     pub fn kl_coef(&self) -> f64 {
         self.controller.kl_coef
+    }
+
+    /// ε of the clipped policy loss.
+    pub fn cliprange(&self) -> f64 {
+        self.config.cliprange
     }
 
     /// The prompts of iteration `step`, counted from 1; wraps round a short list until the rollout is full.

@@ -129,6 +129,18 @@ impl PpoTrainer {
         minibatch.div_ceil(self.recipe.training.gradient_accumulation_steps)
     }
 
+    /// π_now/π_old of every token of `episodes`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`].
+    pub async fn ratios(&self, episodes: &[Episode]) -> Result<Vec<Vec<f64>>> {
+        let sequences: Vec<Sequence> = episodes.iter().map(Episode::sequence).collect();
+        let batch = Batch::padded(&sequences.iter().collect::<Vec<_>>());
+        let now = read(vec![token_stats(&self.policy.frozen(), &batch, self.config.temperature).logprob]).await?.remove(0);
+        let mut now = now.into_iter().map(f64::from);
+        Ok(episodes.iter().map(|e| e.logprobs.iter().zip(now.by_ref()).map(|(old, new)| (new - old).exp()).collect()).collect())
+    }
+
     /// Fills in log-probabilities, entropies and values.
     async fn read_episodes(&self, policy: &Model, episodes: &mut [Episode]) -> Result<()> {
         let sequences: Vec<Sequence> = episodes.iter().map(Episode::sequence).collect();

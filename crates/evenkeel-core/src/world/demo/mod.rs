@@ -1,23 +1,22 @@
 //! The whole pipeline on the embedded world: SFT, preferences, reward model, PPO at two β, DPO, and their comparison.
 //!
-//! The trainers are those of `train`, with nothing but tokens to see. The gold score enters in two places alone: the
-//! labeller, who ranks, and the monitor, which watches what PPO samples and tells nobody.
+//! A [`Lesson`] from its first stage to its last, with a report.
 
-mod evaluate;
-mod plan;
 mod report;
-mod stages;
 
 use burn::tensor::Device;
 
-use super::{World, tokenizer};
+use super::lesson::{Lesson, SWEEP_BETAS, SWEEP_SEEDS};
 use crate::Result;
 use crate::event::Event;
-use crate::model::{Head, Model, ModelConfig, Sampling};
-use crate::text::{Text, TextFiles};
+use crate::model::{Model, Sampling};
+use crate::text::Text;
 
-pub use plan::Plan;
+pub use super::lesson::Plan;
 pub use report::{Comparison, DemoReport, SampleRow, StageReport, Trace, TracePoint};
+
+/// The stages of the demo. The comparison, last, is no stage of the report.
+const STAGES: [&str; 6] = ["sft", "preferences", "reward", "ppo", super::lesson::NO_ANCHOR, "dpo"];
 
 /// What the pipeline needs of its front end: a clock, a gauge of memory, and someone to tell.
 pub trait Host {
@@ -48,51 +47,75 @@ pub struct Outcome {
 /// # Errors
 /// A number that stopped being finite; the device.
 pub async fn run(plan: &Plan, device: &Device, device_name: &str, host: &mut dyn Host) -> Result<Outcome> {
-    let mut bench = Bench::new(plan, device_name, host)?;
-    let base = Model::init(bench.config.clone(), Head::Lm, plan.seed, device);
-    let sft = bench.sft(&base).await?;
-    let rankings = bench.preferences(&sft).await?;
-    let reward = bench.reward(&sft, &rankings).await?;
-    let mut models = vec![("base".to_string(), base), ("sft".to_string(), sft.clone())];
-    for beta in [plan.kl_coef, 0.0] {
-        let name = if beta == 0.0 { "ppo β=0".to_string() } else { "ppo".to_string() };
-        let policy = bench.ppo(&name, &sft, &reward, beta, plan.seed).await?;
-        models.push((name, policy));
+    let mut lesson = Lesson::new(plan, device, device_name)?;
+    let mut report = DemoReport {
+        seed: plan.seed,
+        device: device_name.to_string(),
+        kl_coef: plan.kl_coef,
+        parameters: lesson.model("base")?.params.num_elements() as u64,
+        ..DemoReport::default()
+    };
+    for stage in STAGES {
+        run_stage(&mut lesson, stage, &mut report, host).await?;
+        match stage {
+            "ppo" => report.traces.push(report.trace_of(stage, plan.kl_coef, plan.seed)),
+            super::lesson::NO_ANCHOR => report.traces.push(report.trace_of(stage, 0.0, plan.seed)),
+            _ => {}
+        }
     }
-    models.push(("dpo".to_string(), bench.dpo(&sft, &rankings).await?));
+    compare(&mut lesson, &mut report).await?;
     if plan.sweep {
-        bench.sweep(&sft, &reward).await?;
+        sweep(&mut lesson, &mut report, host).await?;
     }
-    bench.compare(&models, &sft, &reward).await?;
-    models.push(("reward".to_string(), reward));
-    models.remove(0);
-    let Bench { report, text, sampling, .. } = bench;
+    let Lesson { models, reward, text, sampling, .. } = lesson;
+    let of_stages = models.into_iter().filter(|(name, _)| STAGES.contains(&name.as_str()));
+    let models = of_stages.chain(reward.map(|model| ("reward".to_string(), model))).collect();
     Ok(Outcome { report, models, text, sampling })
 }
 
-/// Everything the stages share.
-struct Bench<'a> {
-    plan: &'a Plan,
-    host: &'a mut dyn Host,
-    world: World,
-    text: Text,
-    config: ModelConfig,
-    sampling: Sampling,
-    report: DemoReport,
+/// PPO at every β of the sweep, with several seeds each, for the frontier of gold against KL.
+async fn sweep(lesson: &mut Lesson, report: &mut DemoReport, host: &mut dyn Host) -> Result<()> {
+    for kl_coef in SWEEP_BETAS {
+        for number in 0..SWEEP_SEEDS {
+            let (name, seed) = (format!("sweep β={kl_coef} seed {number}"), lesson.plan.seed + number);
+            lesson.name_ppo(&name, kl_coef, seed);
+            run_stage(lesson, &name, report, host).await?;
+            report.traces.push(report.trace_of(&name, kl_coef, seed));
+        }
+    }
+    Ok(())
 }
 
-impl<'a> Bench<'a> {
-    fn new(plan: &'a Plan, device_name: &str, host: &'a mut dyn Host) -> Result<Self> {
-        let world = World::new(plan.seed);
-        let files = TextFiles {
-            tokenizer: tokenizer::train(&world)?.into_bytes(),
-            config: Some(tokenizer::config().to_string().into_bytes()),
-            ..TextFiles::default()
-        };
-        let text = Text::from_files("world", files)?;
-        let config = ModelConfig::from_value("world", super::model_config())?;
-        let sampling = Sampling { max_new_tokens: super::MAX_ANSWER_TOKENS, stop: vec![tokenizer::EOS], ..Sampling::default() };
-        let report = DemoReport { seed: plan.seed, device: device_name.to_string(), kl_coef: plan.kl_coef, ..DemoReport::default() };
-        Ok(Self { plan, host, world, text, config, sampling, report })
-    }
+/// One stage from its first step to its last.
+async fn run_stage(lesson: &mut Lesson, name: &str, report: &mut DemoReport, host: &mut dyn Host) -> Result<()> {
+    host.stage_begins(name);
+    let begun = host.seconds();
+    let mut stage = StageReport { name: name.to_string(), ..StageReport::default() };
+    let mut hear = |event: Event| {
+        match &event {
+            Event::Step { step, metrics } => stage.steps.push((*step, metrics.clone())),
+            Event::Eval { metrics, .. } => stage.eval = metrics.clone(),
+            _ => {}
+        }
+        host.event(name, event);
+    };
+    let mut run = lesson.begin(name, &mut hear).await?;
+    while !lesson.step(&mut run, &mut hear).await? {}
+    stage.tokens = run.tokens;
+    stage.seconds = host.seconds() - begun;
+    stage.peak_bytes = host.peak_bytes();
+    report.stages.push(stage);
+    Ok(())
+}
+
+/// Every model on the same held-out prompts.
+async fn compare(lesson: &mut Lesson, report: &mut DemoReport) -> Result<()> {
+    let mut hear = |event: Event| {
+        if let Event::Compared { rows, samples } = event {
+            (report.comparison, report.samples) = (rows, samples);
+        }
+    };
+    let mut run = lesson.begin("compare", &mut hear).await?;
+    while !lesson.step(&mut run, &mut hear).await? {}
+    Ok(())
 }

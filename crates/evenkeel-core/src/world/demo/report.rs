@@ -97,6 +97,21 @@ impl DemoReport {
     }
 }
 
+impl DemoReport {
+    /// What the monitor saw of the PPO stage `name`.
+    pub(super) fn trace_of(&self, name: &str, kl_coef: f64, seed: u64) -> Trace {
+        let point = |(step, metrics): &(u64, Metrics)| TracePoint {
+            step: *step,
+            kl: metrics["objective/kl"],
+            reward: metrics["objective/scores"],
+            gold: metrics["monitor/gold"],
+            thanks: metrics["monitor/thanks"],
+        };
+        let points = self.stage(name).into_iter().flat_map(|stage| &stage.steps).map(point).collect();
+        Trace { kl_coef, seed, points }
+    }
+}
+
 impl StageReport {
     /// Tokens through the stage per second.
     pub fn tokens_per_second(&self) -> f64 {

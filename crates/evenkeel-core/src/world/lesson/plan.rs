@@ -2,14 +2,23 @@
 //!
 //! β is 0.5: rewards have unit variance here, and at TRL's 0.05 so small a reward model is over-optimised with the anchor too.
 
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
 use crate::recipe::{Recipe, SchedulerType, Stage};
-use crate::world::MAX_ANSWER_TOKENS;
+use crate::world::{self, MAX_ANSWER_TOKENS};
+use crate::{Error, Result};
 
 /// How much of everything.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Plan {
     /// Seed of the world and of every draw.
     pub seed: u64,
+    /// The model: width of its residual stream (heads of 32 share it, the MLP is twice as wide) and number of layers.
+    pub hidden_size: usize,
+    pub num_hidden_layers: usize,
     /// Optimiser steps of SFT, of `sft_rows` demonstrations each; every demonstration is seen once.
     pub sft_steps: u64,
     pub sft_rows: usize,
@@ -35,6 +44,8 @@ impl Default for Plan {
     fn default() -> Self {
         Self {
             seed: 42,
+            hidden_size: 128,
+            num_hidden_layers: 2,
             sft_steps: 250,
             sft_rows: 64,
             ranked_prompts: 1024,
@@ -51,14 +62,89 @@ impl Default for Plan {
 }
 
 /// Strengths of the anchor in the sweep, each with `SWEEP_SEEDS` seeds.
-pub(super) const SWEEP_BETAS: [f64; 5] = [0.0, 0.02, 0.05, 0.1, 0.3];
-pub(super) const SWEEP_SEEDS: u64 = 3;
+pub(in crate::world) const SWEEP_BETAS: [f64; 5] = [0.0, 0.02, 0.05, 0.1, 0.3];
+pub(in crate::world) const SWEEP_SEEDS: u64 = 3;
+/// Iterations of PPO between two looks at its samples.
+pub(super) const SAMPLE_STEPS: u64 = 5;
+const HEAD_DIM: usize = 32;
 /// Answers per prompt that the labeller ranks: A > B > C > D.
 pub(super) const ANSWERS_PER_PROMPT: usize = 4;
 /// One ranking in eight is kept from the reward model, to measure it.
 pub(super) const HELD_OUT_RANKINGS: usize = 8;
 
 impl Plan {
+    /// The presets of the page by name; `small` is the default, with which the command line's demo runs. `tiny` is for weak GPUs, and
+    /// `micro` for tests: it shows every part at work and learns next to nothing.
+    pub fn presets() -> BTreeMap<String, Self> {
+        let small = Self::default();
+        let tiny = Self { hidden_size: 64, sft_steps: 200, ranked_prompts: 512, ppo_iterations: 16, ..small.clone() };
+        let micro = Self {
+            hidden_size: 32,
+            num_hidden_layers: 1,
+            sft_steps: 12,
+            sft_rows: 8,
+            ranked_prompts: 16,
+            reward_epochs: 4.0,
+            ppo_iterations: 6,
+            ppo_rows: 8,
+            dpo_steps: 8,
+            dpo_pairs: 4,
+            held_out: 8,
+            ..small.clone()
+        };
+        [("small", small), ("tiny", tiny), ("micro", micro)].map(|(name, plan)| (name.to_string(), plan)).into()
+    }
+
+    /// # Errors
+    /// Names the first size with which nothing can be trained.
+    pub fn check(&self) -> Result<()> {
+        let sizes = [
+            ("hidden_size", self.hidden_size),
+            ("num_hidden_layers", self.num_hidden_layers),
+            ("sft_steps", self.sft_steps as usize),
+            ("sft_rows", self.sft_rows),
+            ("ranked_prompts", self.ranked_prompts),
+            ("ppo_iterations", self.ppo_iterations as usize),
+            ("ppo_rows", self.ppo_rows),
+            ("dpo_steps", self.dpo_steps as usize),
+            ("dpo_pairs", self.dpo_pairs),
+            ("held_out", self.held_out),
+        ];
+        let refused = |name: &str, problem: &str, remedy: &str| Err(Error::input(format!("plan.{name}"), problem, remedy));
+        if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
+            return refused(name, "is 0", "give 1 or more");
+        }
+        if !self.hidden_size.is_multiple_of(HEAD_DIM) {
+            return refused("hidden_size", "does not divide into heads of 32", "give a multiple of 32");
+        }
+        if self.ranked_prompts < 2 * HELD_OUT_RANKINGS {
+            return refused("ranked_prompts", "leaves too few rankings to hold some out", "give 16 or more");
+        }
+        if !(self.kl_coef.is_finite() && self.kl_coef >= 0.0) {
+            return refused("kl_coef", "is not a number of 0 or more", "give 0 or more");
+        }
+        if !(self.reward_epochs.is_finite() && self.reward_epochs > 0.0) {
+            return refused("reward_epochs", "is not a number above 0", "give a number above 0");
+        }
+        Ok(())
+    }
+
+    /// The `config.json` of the world's model of this size.
+    pub(super) fn model_config(&self) -> Value {
+        let mut config = world::model_config();
+        let heads = self.hidden_size / HEAD_DIM;
+        for (key, value) in [
+            ("hidden_size", self.hidden_size),
+            ("intermediate_size", 2 * self.hidden_size),
+            ("num_hidden_layers", self.num_hidden_layers),
+            ("num_attention_heads", heads),
+            ("num_key_value_heads", heads),
+        ] {
+            config[key] = value.into();
+        }
+        config
+    }
+
     /// From scratch: a learning rate that only a small model bears.
     pub fn sft(&self) -> Recipe {
         let mut recipe = self.recipe(Stage::Sft, 2e-3, self.sft_rows);
@@ -84,7 +170,7 @@ impl Plan {
         recipe.seed = seed;
         recipe.training.max_steps = self.ppo_iterations;
         recipe.training.lr_scheduler_type = SchedulerType::Constant;
-        recipe.training.sample_steps = 5;
+        recipe.training.sample_steps = SAMPLE_STEPS;
         let ppo = recipe.ppo.as_mut().expect("a PPO recipe");
         ppo.rollout_batch_size = self.ppo_rows;
         ppo.response_length = MAX_ANSWER_TOKENS;

@@ -1,0 +1,158 @@
+//! The worker's loop: commands in, steps done, events out. Between two steps the event loop goes round, so that commands are heard.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, VecDeque},
+};
+
+use evenkeel_core::event::{Check, Command, Event};
+use evenkeel_core::recipe::{Recipe, Stage};
+use evenkeel_core::world::lesson::{Plan, Player};
+use evenkeel_kernels::{DeviceChoice, Selected, lost, select, selfcheck::selfcheck};
+use js_sys::{Function, Promise};
+use wasm_bindgen::{JsCast, JsValue, prelude::Closure};
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
+
+use crate::opfs::OpfsStore;
+use crate::{browser, wire};
+
+/// Seconds between two looks at whether the device is still there.
+const LOST_CHECK: f64 = 0.25;
+
+thread_local! {
+    /// Commands that wait, and who waits for them.
+    static INBOX: RefCell<VecDeque<Command>> = RefCell::default();
+    static WAITING: RefCell<Option<Function>> = RefCell::default();
+}
+
+/// Listens, then says so, and works as long as the worker lives.
+pub fn start() {
+    console_error_panic_hook::set_once();
+    let on_message = Closure::<dyn FnMut(MessageEvent)>::new(|message: MessageEvent| match wire::from_js::<Command>(message.data()) {
+        Ok(command) => {
+            INBOX.with_borrow_mut(|inbox| inbox.push_back(command));
+            if let Some(wake) = WAITING.take() {
+                wake.call0(&JsValue::NULL).expect("a promise can be resolved");
+            }
+        }
+        Err(message) => post(&Event::Warning { message }),
+    });
+    scope().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+    on_message.forget(); // lives as long as the worker
+    browser::every(LOST_CHECK, || {
+        if let Some(reason) = lost() {
+            post(&Event::Lost { message: format!("The GPU was lost ({reason}).") });
+            scope().close();
+        }
+    });
+    spawn_local(run());
+}
+
+async fn run() {
+    let store = OpfsStore::open().await;
+    let keeps = store.keeps();
+    let mut player = Player::new(store, Box::new(browser::seconds));
+    let unfinished = match player.unfinished().await {
+        Ok(unfinished) => unfinished,
+        Err(error) => {
+            post(&Event::Warning { message: error.to_string() });
+            None
+        }
+    };
+    post(&Event::Ready { version: env!("CARGO_PKG_VERSION").into(), plans: Plan::presets(), recipes: recipes(), unfinished });
+    if !keeps {
+        post(&Event::Warning { message: "This browser gives the page no storage: a reload loses the run.".into() });
+    }
+    loop {
+        while let Some(command) = INBOX.with_borrow_mut(VecDeque::pop_front) {
+            let done = obey(&mut player, command).await;
+            if let Err(message) = done {
+                post(&Event::Warning { message });
+            }
+        }
+        match player.work(&mut |event| post(&event)).await {
+            Ok(Some(seconds)) => browser::rest(seconds).await,
+            Ok(None) => message().await,
+            Err(_told) => {}
+        }
+    }
+}
+
+async fn obey(player: &mut Player<OpfsStore>, command: Command) -> Result<(), String> {
+    let mut say = |event: Event| post(&event);
+    match command {
+        Command::Open { plan, device, resume } => {
+            let Some(selected) = open_device(&device).await else { return Ok(()) };
+            player.open(&plan, &selected.device, &selected.name, resume, &mut say).await.map_err(|error| error.to_string())
+        }
+        command => player.obey(command, &mut say).await.map_err(|error| error.to_string()),
+    }
+}
+
+/// Opens the device and checks its kernels; a device that fails is not used, and the page is told why.
+async fn open_device(choice: &str) -> Option<Selected> {
+    let failed = |message: String| {
+        post(&Event::Failed { step: 0, message });
+        None
+    };
+    let choice = match choice {
+        "cpu" => DeviceChoice::Cpu,
+        "gpu" | "auto" => DeviceChoice::Gpu,
+        other => return failed(format!("there is no device `{other}`: choose gpu or cpu")),
+    };
+    let selected = match select(choice).await {
+        Ok(selected) => selected,
+        Err(error) => return failed(error.to_string()),
+    };
+    let begun = browser::seconds();
+    let verdicts = match selfcheck(&selected.device).await {
+        Ok(verdicts) => verdicts,
+        Err(message) => return failed(message),
+    };
+    let broken: Vec<&str> = verdicts.iter().filter(|verdict| !verdict.passed()).map(|verdict| verdict.kernel).collect();
+    let problem = (!broken.is_empty()).then(|| {
+        let (name, kernels) = (&selected.name, broken.join(", "));
+        format!("{name} computes wrongly ({kernels}) and is not used. Update the browser and the GPU's driver, or train on the CPU.")
+    });
+    post(&Event::Device {
+        name: selected.name.clone(),
+        backend: selected.backend.clone(),
+        software: selected.software,
+        features: selected.features.clone(),
+        checks: verdicts.iter().map(|v| Check { kernel: v.kernel.into(), error: v.error.min(f64::MAX), passed: v.passed() }).collect(),
+        milliseconds: 1e3 * (browser::seconds() - begun),
+    });
+    match problem {
+        Some(message) => failed(message),
+        None => Some(selected),
+    }
+}
+
+/// Every trainer's defaults, as a form shows them.
+fn recipes() -> BTreeMap<String, serde_json::Value> {
+    let default = |stage: Stage| {
+        let recipe = serde_json::to_value(Recipe::default_for(stage)).expect("a recipe is plain data");
+        (stage.name().to_string(), recipe)
+    };
+    [Stage::Sft, Stage::Reward, Stage::Ppo, Stage::Dpo].map(default).into()
+}
+
+/// Waits for the next command.
+async fn message() {
+    if INBOX.with_borrow(|inbox| !inbox.is_empty()) {
+        return;
+    }
+    let promise = Promise::new(&mut |resolve, _| {
+        WAITING.set(Some(resolve));
+    });
+    JsFuture::from(promise).await.expect("it is only ever resolved");
+}
+
+fn post(event: &Event) {
+    scope().post_message(&wire::to_js(event)).expect("a plain object can always be posted");
+}
+
+fn scope() -> DedicatedWorkerGlobalScope {
+    js_sys::global().dyn_into().expect("worker.wasm is loaded by a dedicated worker")
+}
