@@ -6,18 +6,19 @@ use burn::tensor::Device;
 use evenkeel_core::bench::BenchModel;
 use evenkeel_core::model::{ModelConfig, Sampling, generate};
 use evenkeel_core::train::run::Trainer;
-use evenkeel_kernels::{DeviceChoice, select};
-use evenkeel_web::selfcheck;
+use evenkeel_kernels::{DeviceChoice, select, selfcheck::selfcheck};
 use serde_json::{Value, json};
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
 wasm_bindgen_test_configure!(run_in_dedicated_worker);
 
 #[wasm_bindgen_test]
-async fn token_logprob_and_its_gradient_agree_with_the_twin() {
-    let agreement = selfcheck::token_logprob_agrees().await.unwrap();
-    assert!(!agreement.device.is_empty(), "an adapter has a name");
-    assert!(agreement.max_error > 0.0, "two devices that agree to the last bit are one device");
+async fn every_kernel_agrees_with_its_twin() {
+    let gpu = select(DeviceChoice::Gpu).await.unwrap();
+    let verdicts = selfcheck(&gpu.device).await.unwrap();
+    let broken: Vec<_> = verdicts.iter().filter(|verdict| !verdict.passed()).collect();
+    assert!(broken.is_empty(), "{}: {broken:?}", gpu.name);
+    assert!(verdicts.iter().any(|verdict| verdict.error > 0.0), "two devices that agree to the last bit are one device");
 }
 
 /// Both devices round in f32, sums in another order; three steps of a small model.

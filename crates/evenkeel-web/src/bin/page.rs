@@ -1,4 +1,4 @@
-//! The page's side of the worker: spawns it, sends commands and hands its events to `web/main.js`. Computes nothing.
+//! The page's side of the worker: spawns it, sends commands and hands its events to `web/page/main.js`. Computes nothing.
 
 #[cfg(target_family = "wasm")]
 fn main() {
@@ -14,9 +14,7 @@ fn main() {
 mod session {
     use std::rc::Rc;
 
-    use evenkeel_core::event::{Command, Event};
-    use evenkeel_web::wire;
-    use js_sys::Function;
+    use js_sys::{Function, Object, Reflect};
     use wasm_bindgen::{
         JsCast, JsValue,
         prelude::{Closure, wasm_bindgen},
@@ -44,18 +42,14 @@ mod session {
             let on_message = Rc::new(Closure::<dyn FnMut(MessageEvent)>::new(move |message: MessageEvent| tell(&hear, &message.data())));
             let on_error = Rc::new(Closure::<dyn FnMut(ErrorEvent)>::new(move |error: ErrorEvent| {
                 let message = format!("The worker stopped ({}).", error.message());
-                tell(&on_event, &wire::to_js(&Event::Lost { message }));
+                tell(&on_event, &lost(&message));
             }));
             Ok(Session { worker: spawn(&on_message, &on_error)?, on_message, on_error })
         }
 
-        /// Sends a command, an object with a field `command`.
-        ///
-        /// # Errors
-        /// A sentence that quotes what is no command.
-        pub fn send(&self, command: JsValue) -> Result<(), JsValue> {
-            let command: Command = wire::from_js(command).map_err(|problem| JsValue::from(js_sys::Error::new(&problem)))?;
-            self.worker.post_message(&wire::to_js(&command))
+        /// Sends a command, an object with a field `command`; the worker answers what is none with a warning.
+        pub fn send(&self, command: &JsValue) -> Result<(), JsValue> {
+            self.worker.post_message(command)
         }
 
         /// Ends the worker, whatever it does, and starts another one.
@@ -79,6 +73,16 @@ mod session {
         worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
         Ok(worker)
+    }
+
+    /// `evenkeel_core::event::Event::Lost`, which the worker can no longer say itself. The core is not used for it: it would bring burn into
+    /// the page.
+    fn lost(message: &str) -> JsValue {
+        let event = Object::new();
+        for (name, value) in [("event", "lost"), ("message", message)] {
+            Reflect::set(&event, &name.into(), &value.into()).expect("a plain object takes any property");
+        }
+        event.into()
     }
 
     fn tell(on_event: &Function, event: &JsValue) {

@@ -194,6 +194,14 @@ impl<S: Store> Player<S> {
             };
             self.seconds = 0.0;
             lesson.make_way_for(&name);
+            tell(Event::State {
+                playing: true,
+                stage: name.clone(),
+                step: 0,
+                total_steps: 0,
+                queue: self.queue.iter().cloned().collect(),
+                models: models(lesson),
+            });
             self.run = Some(lesson.begin(&name, &mut tell).await?);
             say(self.state());
             return Ok(false);
@@ -277,23 +285,27 @@ impl<S: Store> Player<S> {
 
     fn state(&self) -> Event {
         let run = self.run.as_ref();
-        let models = self.lesson.iter().flat_map(|lesson| lesson.models.iter().map(|(name, _)| name.clone()));
-        let reward = self.lesson.iter().filter(|lesson| lesson.reward.is_some()).map(|_| "reward".to_string());
         Event::State {
             playing: self.playing,
             stage: run.map_or_else(String::new, |run| run.name.clone()),
             step: run.map_or(0, |run| run.step),
             total_steps: run.map_or(0, |run| run.total_steps),
             queue: self.queue.iter().cloned().collect(),
-            models: models.chain(reward).collect(),
+            models: self.lesson.as_ref().map(models).unwrap_or_default(),
         }
     }
+}
+
+/// The models that can be talked to or handed out.
+fn models(lesson: &Lesson) -> Vec<String> {
+    let reward = lesson.reward.iter().map(|_| "reward".to_string());
+    lesson.models.iter().map(|(name, _)| name.clone()).chain(reward).collect()
 }
 
 /// Keeps what a page that is opened again has to hear, and of what is replaced the last.
 fn note(log: &mut Vec<Event>, event: &Event) {
     match event {
-        Event::Phase { .. } | Event::Warning { .. } => return,
+        Event::Phase { .. } | Event::State { .. } => return,
         Event::Started { stage, .. } => forget_run(log, stage),
         Event::Episodes { step, .. } => {
             let same = |old: &Event| matches!(old, Event::Episodes { step: other, .. } if other == step);
