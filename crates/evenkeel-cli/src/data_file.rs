@@ -4,21 +4,48 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use anyhow::Result;
-use evenkeel_core::Error;
+use evenkeel_core::data::{self, BadRows, DataFiles, DataReport, Encoder, Example, Loaded};
+use evenkeel_core::{Error, Result};
 use flate2::read::MultiGzDecoder;
 
 /// Bytes handed on at a time.
 const PIECE: usize = 1 << 16;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
+/// Data files by their paths.
+pub struct Paths;
+
+impl DataFiles for Paths {
+    fn for_each_piece(&self, name: &str, each: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        for_each_piece(Path::new(name), each)
+    }
+}
+
+/// Reads one file into examples.
+pub fn examples<E: Example>(path: &Path, encoder: Encoder, skip_bad_rows: bool) -> Result<Loaded<E>> {
+    data::read(&Paths, &path.display().to_string(), encoder, policy(skip_bad_rows))
+}
+
+/// Prints what a person should know of a file.
+pub fn say(report: &DataReport, max_length: usize) {
+    data::notes(report, max_length).iter().for_each(|line| eprintln!("{line}"));
+}
+
+/// `--skip-bad-rows` as core calls it.
+pub fn policy(skip_bad_rows: bool) -> BadRows {
+    if skip_bad_rows { BadRows::Skip } else { BadRows::Stop }
+}
+
 /// Hands the decompressed bytes of `path` to `each`, piece by piece.
 ///
 /// # Errors
 /// A file that cannot be read or is no JSON by its name, and whatever `each` says.
-pub fn for_each_piece(path: &Path, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+pub fn for_each_piece<E: From<Error>>(
+    path: &Path,
+    mut each: impl FnMut(&[u8]) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
     let place = path.display().to_string();
-    let refuse = |problem: String, remedy: &str| Err::<(), anyhow::Error>(Error::input(&place, problem, remedy).into());
+    let refuse = |problem: String, remedy: &str| Err(E::from(Error::input(&place, problem, remedy)));
     let name = place.to_lowercase();
     let name = name.strip_suffix(".gz").unwrap_or(&name);
     if !(name.ends_with(".jsonl") || name.ends_with(".json")) {

@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use evenkeel_core::Error;
-use evenkeel_core::model::{self, Head, ModelConfig, ModelFiles, Pretrained};
+use evenkeel_core::model::{self, ModelConfig, ModelFiles, Pretrained};
 use evenkeel_kernels::Selected;
 
 use crate::files;
-use crate::plan::Size;
 
 /// A folder in Hugging Face layout.
 #[derive(Debug, Clone)]
@@ -68,17 +67,5 @@ impl ModelFiles for ModelFolder {
             return Err(Error::input(place, "leads out of the model's folder", "do not trust this model; download it from its source"));
         };
         fs::read(path).map_err(|e| Error::input(place, format!("cannot be read ({e})"), "download the model again"))
-    }
-}
-
-/// What the plan needs to know.
-pub fn size(config: &ModelConfig, head: Head) -> Size {
-    Size {
-        parameters: config.num_parameters(head) as u64,
-        layers: config.num_layers as u64,
-        hidden: config.hidden_size as u64,
-        intermediate: config.intermediate_size as u64,
-        vocab: config.vocab_size as u64,
-        cache: (2 * config.num_kv_heads * config.head_dim) as u64,
     }
 }

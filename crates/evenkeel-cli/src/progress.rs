@@ -159,15 +159,7 @@ fn figures(metrics: &Metrics, names: &[(&str, &str)]) -> String {
     shown.collect::<Vec<_>>().join(" · ")
 }
 
-/// `950`, `12.3k`, `4.56M`.
-pub fn count(n: f64) -> String {
-    match n {
-        _ if n < 1e3 => format!("{n:.0}"),
-        _ if n < 1e6 => format!("{:.1}k", n / 1e3),
-        _ if n < 1e9 => format!("{:.2}M", n / 1e6),
-        _ => format!("{:.2}B", n / 1e9),
-    }
-}
+pub use evenkeel_core::figures::count;
 
 /// The beginning of a text on one line.
 pub fn short(text: &str) -> String {

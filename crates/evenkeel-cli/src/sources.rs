@@ -4,14 +4,15 @@ use std::path::Path;
 
 use anyhow::Result;
 use evenkeel_core::Error;
+use evenkeel_core::data;
+use evenkeel_core::estimate::Size;
 use evenkeel_core::model::{Head, Model, ModelConfig, load_text};
 use evenkeel_core::recipe::{Recipe, Stage};
 use evenkeel_core::text::Text;
 use evenkeel_core::train::run::Models;
 use evenkeel_kernels::Selected;
 
-use crate::model_folder::{self, ModelFolder};
-use crate::plan::Size;
+use crate::model_folder::ModelFolder;
 
 /// One model folder and its configuration.
 pub struct Source {
@@ -47,7 +48,7 @@ impl Source {
 
     /// What the plan needs to know.
     pub fn size(&self) -> Size {
-        model_folder::size(&self.config, self.config.head())
+        Size::of(&self.config, self.config.head())
     }
 
     /// Weights.
@@ -108,36 +109,14 @@ impl Sources {
 
     /// The longest sequence that the recipe and the model's context allow; PPO's prompts leave room for the response.
     pub fn longest_sequence(&self, recipe: &Recipe) -> Result<usize> {
-        let (context, wanted) = (self.policy.config.max_positions, recipe.data.max_length);
-        let Some(ppo) = &recipe.ppo else { return Ok(wanted.min(context)) };
-        if ppo.response_length + 2 > context {
-            let problem = format!("is {}, but the model's context is {context} tokens, prompt included", ppo.response_length);
-            return Err(Error::input("ppo.response_length", problem, "lower it").into());
-        }
-        Ok(wanted.min(context - ppo.response_length))
+        Ok(data::longest_sequence(recipe, &self.policy.config)?)
     }
 
     /// Loads every model onto the device.
     pub fn load(&self, recipe: &Recipe, selected: &Selected) -> Result<Models> {
         let pretrained = self.policy.folder.load(selected)?;
-        let policy = match (recipe.stage, pretrained.model.head) {
-            (Stage::Reward, Head::Lm) => {
-                let mut model = pretrained.model.with_score_head(recipe.seed);
-                // As TRL: without a padding token the end token pads, and scores stand before it, now and when it is loaded again.
-                let own = pretrained.text.as_ref().and_then(|t| t.pad().or(t.eos()));
-                model.config.pad = model.config.pad.or(own).or(model.config.eos.first().copied());
-                model
-            }
-            _ => pretrained.model,
-        };
         let load = |source: &Option<Source>| source.as_ref().map(|s| s.load(selected)).transpose();
-        Ok(Models {
-            policy,
-            text: pretrained.text,
-            sampling: pretrained.sampling,
-            reference: load(&self.reference)?,
-            reward: load(&self.reward)?,
-            value: load(&self.value)?,
-        })
+        let (reference, reward, value) = (load(&self.reference)?, load(&self.reward)?, load(&self.value)?);
+        Ok(Models { reference, reward, value, ..Models::new(recipe, pretrained) })
     }
 }

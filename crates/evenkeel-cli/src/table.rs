@@ -21,16 +21,7 @@ pub fn facts(rows: &[(&str, String)]) -> String {
     rows.iter().map(|(label, value)| format!("  {label:<width$}  {value}\n")).collect()
 }
 
-/// `1,234,567`.
-pub fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let (head, tail) = digits.split_at(digits.len() % 3);
-    let mut groups: Vec<&str> = (0..tail.len() / 3).map(|i| &tail[3 * i..3 * i + 3]).collect();
-    if !head.is_empty() {
-        groups.insert(0, head);
-    }
-    groups.join(",")
-}
+pub use evenkeel_core::figures::thousands;
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,9 @@
 pub mod bench;
 pub mod data;
 pub mod error;
+pub mod estimate;
 pub mod event;
+pub mod figures;
 pub mod model;
 pub mod recipe;
 pub mod rng;

@@ -8,6 +8,7 @@
 pub mod browser;
 #[cfg(target_family = "wasm")]
 pub mod opfs;
+pub mod own;
 #[cfg(target_family = "wasm")]
 pub mod wire;
 #[cfg(target_family = "wasm")]

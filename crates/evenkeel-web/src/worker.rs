@@ -7,6 +7,7 @@ use std::{
 
 use evenkeel_core::event::{Check, Command, Event};
 use evenkeel_core::recipe::{Recipe, Stage};
+use evenkeel_core::train::run::Commands;
 use evenkeel_core::world::lesson::{Plan, Player};
 use evenkeel_kernels::{DeviceChoice, Selected, lost, select, selfcheck::selfcheck};
 use js_sys::{Function, Promise};
@@ -15,6 +16,7 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 
 use crate::opfs::OpfsStore;
+use crate::own::Own;
 use crate::{browser, wire};
 
 /// Seconds between two looks at whether the device is still there.
@@ -64,9 +66,10 @@ async fn run() {
     if !keeps {
         post(&Event::Warning { message: "This browser gives the page no storage: a reload loses the run.".into() });
     }
+    let mut bench = Bench::default();
     loop {
         while let Some(command) = INBOX.with_borrow_mut(VecDeque::pop_front) {
-            let done = obey(&mut player, command).await;
+            let done = obey(&mut player, &mut bench, command).await;
             if let Err(message) = done {
                 post(&Event::Warning { message });
             }
@@ -79,12 +82,48 @@ async fn run() {
     }
 }
 
-async fn obey(player: &mut Player<OpfsStore>, command: Command) -> Result<(), String> {
+/// The device once it is open, and the visitor's own run.
+#[derive(Default)]
+struct Bench {
+    selected: Option<Selected>,
+    own: Own,
+}
+
+/// Commands of a run on the visitor's own model; the event loop goes round before each.
+struct Inbox;
+
+impl Commands for Inbox {
+    async fn next(&mut self, paused: bool) -> Option<Command> {
+        browser::rest(0.0).await;
+        if paused {
+            message().await;
+        }
+        INBOX.with_borrow_mut(VecDeque::pop_front)
+    }
+}
+
+async fn obey(player: &mut Player<OpfsStore>, bench: &mut Bench, command: Command) -> Result<(), String> {
     let mut say = |event: Event| post(&event);
     match command {
         Command::Open { plan, device, resume } => {
             let Some(selected) = open_device(&device).await else { return Ok(()) };
+            bench.selected = Some(selected.clone());
             player.open(&plan, &selected.device, &selected.name, resume, &mut say).await.map_err(|error| error.to_string())
+        }
+        Command::Estimate { recipe, model, data } => {
+            let device = bench.selected.as_ref().map_or("WebGPU", |selected| &selected.name);
+            post(&bench.own.estimate(recipe, model, data, device));
+            Ok(())
+        }
+        Command::Train => {
+            if bench.selected.is_none() {
+                bench.selected = open_device("auto").await;
+            }
+            let Some(selected) = &bench.selected else { return Ok(()) };
+            let trained = bench.own.train(selected, player.store(), &mut Inbox, &mut say).await;
+            let (name, model) = trained.map_err(|error| error.to_string())?;
+            player.welcome(&name, model, &mut say);
+            Ok(())
         }
         command => player.obey(command, &mut say).await.map_err(|error| error.to_string()),
     }

@@ -52,6 +52,8 @@ pub enum Verb {
     Eval(EvalArgs),
     /// Show what a data file holds: shape, counts, lengths, trained tokens in colour
     Data(DataArgs),
+    /// Check every kernel on this device against its CPU twin
+    Selfcheck(SelfcheckArgs),
     /// Show what a model folder holds: architecture, parameters, tokenizer
     Info(InfoArgs),
     /// Draw one or more runs as a self-contained HTML page
@@ -117,12 +119,27 @@ pub struct DemoArgs {
     /// Where tensors live
     #[arg(long, value_enum, default_value_t, value_name = "DEVICE")]
     pub device: DeviceFlag,
+    /// Size: small, tiny (weaker, faster), micro (shows the parts at work and learns next to nothing)
+    #[arg(long, default_value = "small", value_name = "NAME")]
+    pub preset: String,
     /// Seed of the world and of every random draw
     #[arg(long, default_value_t = 42, value_name = "N")]
     pub seed: u64,
     /// Also train PPO at β ∈ {0, .02, .05, .1, .3} with three seeds each, for the reward–KL frontier
     #[arg(long)]
     pub sweep: bool,
+}
+
+/// `evenkeel selfcheck`
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  evenkeel selfcheck
+  evenkeel selfcheck --device gpu")]
+pub struct SelfcheckArgs {
+    /// Where tensors live
+    #[arg(long, value_enum, default_value_t, value_name = "DEVICE")]
+    pub device: DeviceFlag,
 }
 
 /// `evenkeel data`

@@ -5,7 +5,7 @@ use clap::{CommandFactory, Parser};
 use super::{Cli, Verb};
 
 const FLAGS: &str = "\
-demo: out device seed sweep
+demo: out device preset seed sweep
 sft: config set model data eval-data out device seed max-steps skip-bad-rows resume
 reward: config set model data eval-data out device seed max-steps skip-bad-rows resume
 ppo: config set model data eval-data out device seed max-steps skip-bad-rows resume reference reward-model
@@ -16,6 +16,7 @@ score: model data max-length batch-size skip-bad-rows device
 eval: model data reference reward-model max-length batch-size skip-bad-rows device json \
 max-new-tokens do-sample temperature top-k top-p min-p repetition-penalty seed
 data: <file> model max-length rows skip-bad-rows json
+selfcheck: device
 info: <model> json
 report: <runs> out
 bench: <part> device json

@@ -9,7 +9,7 @@ use owo_colors::OwoColorize;
 
 use crate::args::DataArgs;
 use crate::model_folder::ModelFolder;
-use crate::{data_file, dataset, output, table};
+use crate::{data_file, output, table};
 
 /// Width of the longest bar of the histogram.
 const BAR: usize = 40;
@@ -26,8 +26,8 @@ pub fn run(args: &DataArgs) -> Result<()> {
     };
     let options = EncodeOptions { max_length: args.max_length.min(context), pair_rule: PairRule::CutLong, ..EncodeOptions::default() };
     let encoder = Encoder::new(text.as_ref(), vocab_size, options)?;
-    let mut loader = Loader::inspect(&args.file.display().to_string(), encoder, dataset::policy(args.skip_bad_rows));
-    data_file::for_each_piece(&args.file, |piece| Ok(loader.feed(piece)?))?;
+    let mut loader = Loader::inspect(&args.file.display().to_string(), encoder, data_file::policy(args.skip_bad_rows));
+    data_file::for_each_piece(&args.file, |piece| loader.feed(piece))?;
     let report = loader.finish()?.report;
     if args.json {
         return output::line(&serde_json::to_string(&report)?);

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use evenkeel_core::Error;
 use evenkeel_core::event::Event;
 use evenkeel_core::model::save;
 use evenkeel_core::train::run::Store;
@@ -18,8 +19,9 @@ use crate::{clock, device, files, memory, output, report};
 
 /// Runs SFT, preferences, reward model, PPO at two β and DPO, and compares them.
 pub fn run(args: &DemoArgs) -> Result<()> {
+    let preset = preset(&args.preset)?;
     let selected = device::open(args.device)?;
-    let plan = Plan { seed: args.seed, sweep: args.sweep, ..Plan::default() };
+    let plan = Plan { seed: args.seed, sweep: args.sweep, ..preset };
     let path = args.out.clone().unwrap_or_else(|| run_folder::default_path("demo", "", plan.seed));
     let record = Record { stage: "demo".into(), device: device::name(&selected), seed: plan.seed, ..Record::default() };
     let mut folder = RunFolder::create(&path, None, record)?;
@@ -43,6 +45,13 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     let steps = outcome.report.stages.iter().map(|stage| stage.steps.len() as u64).sum();
     folder.finish("finished", None, steps, seconds)?;
     output::raw(&summary(&outcome.report, seconds, &path.display().to_string()))
+}
+
+fn preset(name: &str) -> Result<Plan> {
+    let mut presets = Plan::presets();
+    let known = presets.keys().cloned().collect::<Vec<_>>().join(", ");
+    let unknown = || Error::input("--preset", format!("there is no preset `{name}`"), format!("choose from {known}"));
+    Ok(presets.remove(name).ok_or_else(unknown)?)
 }
 
 /// Every stage's recipe with every default written out.

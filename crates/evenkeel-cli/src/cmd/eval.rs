@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::args::EvalArgs;
 use crate::cmd::score;
 use crate::model_folder::ModelFolder;
-use crate::{dataset, device, output, sampling, table};
+use crate::{data_file, device, output, sampling, table};
 
 /// Measures and prints.
 pub fn run(args: &EvalArgs) -> Result<()> {
@@ -76,8 +76,8 @@ impl Rows {
         let max_length = args.max_length.min(model.model.config.max_positions);
         let options = EncodeOptions { max_length, pair_rule: PairRule::CutLong, ..EncodeOptions::default() };
         let encoder = || Encoder::new(model.text.as_ref(), model.model.config.vocab_size, options);
-        let loaded = dataset::read::<AnyExample>(&args.data, encoder()?, args.skip_bad_rows)?;
-        dataset::say(&loaded.report, max_length);
+        let loaded = data_file::examples::<AnyExample>(&args.data, encoder()?, args.skip_bad_rows)?;
+        data_file::say(&loaded.report, max_length);
         let mut rows = Self { count: loaded.examples.len(), sequences: Vec::new(), preferences: Vec::new(), prompts: Vec::new() };
         for example in loaded.examples {
             match example {
@@ -88,7 +88,7 @@ impl Rows {
         }
         let asked = [Kind::PromptCompletion, Kind::Preference, Kind::Ranking, Kind::Messages];
         if args.reward_model.is_some() && loaded.report.shape.is_some_and(|shape| asked.contains(&shape.kind)) {
-            rows.prompts = dataset::read::<Prompt>(&args.data, encoder()?, args.skip_bad_rows)?.examples;
+            rows.prompts = data_file::examples::<Prompt>(&args.data, encoder()?, args.skip_bad_rows)?.examples;
         }
         Ok(rows)
     }

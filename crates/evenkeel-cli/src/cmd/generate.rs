@@ -10,7 +10,7 @@ use evenkeel_core::text::{Message, Text};
 use serde_json::json;
 
 use crate::args::GenerateArgs;
-use crate::dataset;
+use crate::data_file;
 use crate::model_folder::ModelFolder;
 use crate::sampling::{self, Writer};
 use crate::{device, output};
@@ -50,8 +50,8 @@ fn seed(args: &GenerateArgs, i: usize) -> u64 {
 fn rows(path: &Path, text: Option<&Text>, vocab_size: usize, context: usize) -> Result<Vec<Prompt>> {
     let max_length = context.saturating_sub(1);
     let options = EncodeOptions { max_length, ..EncodeOptions::default() };
-    let loaded = dataset::read::<Prompt>(path, Encoder::new(text, vocab_size, options)?, false)?;
-    dataset::say(&loaded.report, max_length);
+    let loaded = data_file::examples::<Prompt>(path, Encoder::new(text, vocab_size, options)?, false)?;
+    data_file::say(&loaded.report, max_length);
     Ok(loaded.examples)
 }
 

@@ -1,12 +1,13 @@
 //! `evenkeel info`: what a model folder holds, without loading the weights.
 
 use anyhow::Result;
+use evenkeel_core::estimate::Size;
 use evenkeel_core::model::{Head, ModelConfig, ModelFiles, load_text};
 use evenkeel_core::text::Text;
 use serde_json::{Value, json};
 
 use crate::args::InfoArgs;
-use crate::model_folder::{self, ModelFolder};
+use crate::model_folder::ModelFolder;
 use crate::{memory, output, table};
 
 /// Prints the facts.
@@ -27,7 +28,7 @@ fn describe(folder: &ModelFolder, config: &ModelConfig, text: Option<&Text>, fil
         Head::Lm => "language model",
         Head::Score => "reward model (one score)",
     };
-    let parameters = model_folder::size(config, config.head()).parameters;
+    let parameters = Size::of(config, config.head()).parameters;
     let attention = format!("{} query heads, {} key/value heads, head size {}", config.num_heads, config.num_kv_heads, config.head_dim);
     let token = |id: Option<u32>| id.map_or_else(|| "none".to_owned(), |id| named(text, id));
     let template = if text.is_some_and(Text::has_template) { "yes" } else { "no" };
@@ -65,7 +66,7 @@ fn object(folder: &ModelFolder, config: &ModelConfig, text: Option<&Text>, files
         "path": folder.place(),
         "architecture": config.arch.class_stem(),
         "head": if config.head() == Head::Lm { "lm" } else { "score" },
-        "parameters": model_folder::size(config, config.head()).parameters,
+        "parameters": Size::of(config, config.head()).parameters,
         "num_hidden_layers": config.num_layers,
         "hidden_size": config.hidden_size,
         "intermediate_size": config.intermediate_size,

@@ -11,6 +11,7 @@ mod info;
 mod recipe;
 mod report;
 mod score;
+mod selfcheck;
 mod train;
 
 use anyhow::Result;
@@ -35,6 +36,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Verb::Score(args) => score::run(&args),
         Verb::Eval(args) => eval::run(&args),
         Verb::Data(args) => data::run(&args),
+        Verb::Selfcheck(args) => selfcheck::run(&args),
         Verb::Info(args) => info::run(&args),
         Verb::Report(args) => report::run(&args),
         Verb::Bench(args) => bench::run(&args),

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::args::ScoreArgs;
 use crate::model_folder::ModelFolder;
-use crate::{data_file, dataset, device, output};
+use crate::{data_file, device, output};
 
 /// Scores every row and prints as it goes.
 pub fn run(args: &ScoreArgs) -> Result<()> {
@@ -22,7 +22,7 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
     let selected = device::open(args.device)?;
     let model = folder.load(&selected)?.model;
 
-    let mut reader = RowReader::new(args.data.display().to_string(), dataset::policy(args.skip_bad_rows));
+    let mut reader = RowReader::new(args.data.display().to_string(), data_file::policy(args.skip_bad_rows));
     let mut pending = Pending { model: &model, size: args.batch_size.max(1), items: Vec::new() };
     let take = |rows: Vec<NumberedRow>, reader: &mut RowReader, pending: &mut Pending| -> Result<()> {
         for NumberedRow { line, row, .. } in rows {

@@ -4,16 +4,16 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use evenkeel_core::data::{self, Rows};
+use evenkeel_core::estimate::Estimate;
 use evenkeel_core::event::{Event, Metrics};
 use evenkeel_core::recipe::{Recipe, Stage};
-use evenkeel_core::train::order::Order;
 use evenkeel_core::train::run::{self, Front, Models};
 use evenkeel_kernels::Selected;
 
 use crate::args::TrainArgs;
-use crate::dataset::{self, Rows};
+use crate::data_file::Paths;
 use crate::listener::Listener;
-use crate::plan::Plan;
 use crate::progress::Seen;
 use crate::run_folder::{self, DataFile, Record, RunFolder};
 use crate::settings::{self, OtherModels};
@@ -26,7 +26,8 @@ pub fn run(stage: Stage, args: &TrainArgs, others: OtherModels) -> Result<()> {
     let recipe = settings::resolve(stage, args, others)?;
     let sources = Sources::check(&recipe)?;
     let text = sources.text()?;
-    let rows = dataset::load(&recipe, text.as_ref(), sources.policy.config.vocab_size, sources.longest_sequence(&recipe)?)?;
+    let (vocab_size, longest) = (sources.policy.config.vocab_size, sources.longest_sequence(&recipe)?);
+    let rows = data::load(&recipe, text.as_ref(), vocab_size, longest, &Paths, &mut |line| eprintln!("{line}"))?;
     let selected = device::open(args.device)?;
     show_plan(&recipe, &sources, &rows, &selected)?;
     let models = sources.load(&recipe, &selected)?;
@@ -49,23 +50,18 @@ pub fn run(stage: Stage, args: &TrainArgs, others: OtherModels) -> Result<()> {
 }
 
 fn show_plan(recipe: &Recipe, sources: &Sources, rows: &Rows, selected: &Selected) -> Result<()> {
-    let order = match &recipe.ppo {
-        Some(ppo) => Order::in_chunks(rows.train.len(), ppo.rollout_batch_size, recipe),
-        None => Order::new(rows.train.len(), recipe),
-    };
-    let plan = Plan {
+    let estimate = Estimate {
         recipe,
         policy: sources.policy.size(),
         reward: sources.reward.as_ref().map(|r| r.size()),
         data: rows.amount,
         eval_rows: rows.eval.as_ref().map_or(0, |eval| eval.len() as u64),
-        steps: order.total_steps(&recipe.training),
         device: device::name(selected),
     };
     // A GPU's free memory is nowhere to be asked; what computes on the CPU lives in the machine's own.
     let available = if selected.software { memory::available() } else { selected.memory };
-    eprint!("{}", plan.text(available));
-    Ok(plan.check(available)?)
+    eprint!("{} on {}\n{}", recipe.stage.name(), estimate.device, table::facts(&estimate.facts(available)));
+    Ok(estimate.check(available)?)
 }
 
 fn open_folder(args: &TrainArgs, recipe: &Recipe, record: Record) -> Result<RunFolder> {

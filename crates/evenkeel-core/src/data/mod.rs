@@ -4,7 +4,8 @@
 //! `load` does both and counts into a `report`.
 
 pub mod batch;
-pub mod encode;
+pub mod dataset;
+mod encode;
 mod fault;
 mod fields;
 mod implicit;
@@ -17,6 +18,7 @@ pub mod rows;
 pub mod shape;
 mod tokenise;
 
+pub use dataset::{DataFiles, Rows, load, longest_sequence, notes, read};
 pub use encode::{DropReason, EncodeOptions, Encoded, Encoder, PairRule};
 pub use fault::Fault;
 pub use lines::DEFAULT_ROW_CAP;

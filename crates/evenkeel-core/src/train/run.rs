@@ -11,7 +11,7 @@ use super::state;
 use crate::data::{Preference, Prompt, Sequence};
 use crate::error::{Error, Result};
 use crate::event::{Command, Event, Metrics};
-use crate::model::{Model, Sampling, save as save_model};
+use crate::model::{Head, Model, Pretrained, Sampling, save as save_model};
 use crate::recipe::{Recipe, Stage, Training};
 use crate::text::Text;
 
@@ -73,6 +73,24 @@ pub struct Models {
     pub reward: Option<Model>,
     /// PPO's value model; absent: a clone of the reward model.
     pub value: Option<Model>,
+}
+
+impl Models {
+    /// The model to train, as the stage wants it: `reward` puts a score head on a language model. The others are added by the caller.
+    pub fn new(recipe: &Recipe, pretrained: Pretrained) -> Self {
+        let Pretrained { model, text, sampling } = pretrained;
+        let policy = match (recipe.stage, model.head) {
+            (Stage::Reward, Head::Lm) => {
+                let mut model = model.with_score_head(recipe.seed);
+                // As TRL: without a padding token the end token pads, and scores stand before it, now and when it is loaded again.
+                let own = text.as_ref().and_then(|t| t.pad().or(t.eos()));
+                model.config.pad = model.config.pad.or(own).or(model.config.eos.first().copied());
+                model
+            }
+            _ => model,
+        };
+        Self { policy, text, sampling, reference: None, reward: None, value: None }
+    }
 }
 
 /// Tokenised rows, as the stage wants them.

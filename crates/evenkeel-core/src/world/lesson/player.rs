@@ -9,13 +9,17 @@ use burn::tensor::Device;
 
 use super::run::Work;
 use super::{Lesson, Plan, Run, STAGES, keep};
-use crate::event::{Command, Event, Unfinished};
-use crate::model::{Sampling, generate, save};
+use crate::data::{Content, EncodeOptions, Encoder};
+use crate::event::{Command, Event, File, Unfinished};
+use crate::model::{Model, Pretrained, Sampling, generate, save};
+use crate::text::{Message, Text};
 use crate::train::run::{Store, Trainer};
 use crate::{Error, Result};
 
 /// Seconds of work that a crash may cost.
 const SAVE_EVERY: f64 = 8.0;
+/// Longest reply of a model from elsewhere.
+const GUEST_TOKENS: usize = 200;
 /// Steps of a run whose episodes are kept for a page that is opened again.
 const EPISODES_KEPT: usize = 40;
 
@@ -37,6 +41,8 @@ pub struct Player<S> {
     saved_at: f64,
     /// What a page that is opened again has to hear.
     log: Vec<Event>,
+    /// Models that came from elsewhere.
+    guests: Vec<(String, Pretrained)>,
 }
 
 impl<S: Store> Player<S> {
@@ -55,7 +61,15 @@ impl<S: Store> Player<S> {
             seconds: 0.0,
             saved_at: 0.0,
             log: Vec::new(),
+            guests: Vec::new(),
         }
+    }
+
+    /// Takes in a model from elsewhere, in the place of an older one of that name: it can be talked to and handed out.
+    pub fn welcome(&mut self, name: &str, model: Pretrained, say: &mut dyn FnMut(Event)) {
+        self.guests.retain(|(known, _)| known != name);
+        self.guests.push((name.to_string(), model));
+        say(self.state());
     }
 
     /// The lesson that can be gone on with.
@@ -111,6 +125,21 @@ impl<S: Store> Player<S> {
             Command::Checkpoint => self.save(say).await?,
             Command::Forget => keep::forget(&mut self.store).await?,
             Command::Set { path, value } => self.set(&path, value)?,
+            Command::Chat { id, model, prompt, temperature, seed } => {
+                let words = Words { prompt: &prompt, temperature, seed };
+                match self.guests.iter().find(|(name, _)| *name == model) {
+                    Some((_, guest)) => chat_with_guest(guest, id, &model, words, say).await?,
+                    None => chat(open(&mut self.lesson)?, id, &model, words, say).await?,
+                }
+            }
+            Command::Save { model } => say(match self.guests.iter().find(|(name, _)| *name == model) {
+                Some((_, guest)) => folder(&model, &guest.model, guest.text.as_ref(), &guest.sampling).await?,
+                None => {
+                    let lesson = open(&mut self.lesson)?;
+                    let kept = if model == "reward" { lesson.reward_model()? } else { lesson.model(&model)? };
+                    folder(&model, kept, Some(&lesson.text), &lesson.sampling).await?
+                }
+            }),
             command => {
                 let lesson =
                     self.lesson.as_mut().ok_or_else(|| Error::input("command", "came before a lesson was opened", "send `open` first"))?;
@@ -129,10 +158,6 @@ impl<S: Store> Player<S> {
                         let ranked = lesson.rank(index, &order)?;
                         self.tell(ranked, say);
                     }
-                    Command::Chat { id, model, prompt, temperature, seed } => {
-                        chat(lesson, id, &model, &prompt, temperature, seed, say).await?;
-                    }
-                    Command::Save { model } => say(folder(lesson, &model).await?),
                     command => return Err(Error::input("command", format!("{command:?} is not for a lesson"), "send it to a run")),
                 }
             }
@@ -200,7 +225,7 @@ impl<S: Store> Player<S> {
                 step: 0,
                 total_steps: 0,
                 queue: self.queue.iter().cloned().collect(),
-                models: models(lesson),
+                models: models(Some(lesson), &self.guests),
             });
             self.run = Some(lesson.begin(&name, &mut tell).await?);
             say(self.state());
@@ -291,15 +316,21 @@ impl<S: Store> Player<S> {
             step: run.map_or(0, |run| run.step),
             total_steps: run.map_or(0, |run| run.total_steps),
             queue: self.queue.iter().cloned().collect(),
-            models: self.lesson.as_ref().map(models).unwrap_or_default(),
+            models: models(self.lesson.as_ref(), &self.guests),
         }
     }
 }
 
 /// The models that can be talked to or handed out.
-fn models(lesson: &Lesson) -> Vec<String> {
-    let reward = lesson.reward.iter().map(|_| "reward".to_string());
-    lesson.models.iter().map(|(name, _)| name.clone()).chain(reward).collect()
+fn models(lesson: Option<&Lesson>, guests: &[(String, Pretrained)]) -> Vec<String> {
+    let of_lesson = lesson.iter().flat_map(|lesson| lesson.models.iter().map(|(name, _)| name.clone()));
+    let reward = lesson.filter(|lesson| lesson.reward.is_some()).map(|_| "reward".to_string());
+    of_lesson.chain(reward).chain(guests.iter().map(|(name, _)| name.clone())).collect()
+}
+
+/// The lesson, once there is one.
+fn open(lesson: &mut Option<Lesson>) -> Result<&mut Lesson> {
+    lesson.as_mut().ok_or_else(|| Error::input("command", "came before a lesson was opened", "send `open` first"))
 }
 
 /// Keeps what a page that is opened again has to hear, and of what is replaced the last.
@@ -336,26 +367,63 @@ fn forget_run(log: &mut Vec<Event>, stage: &str) {
     });
 }
 
-async fn chat(lesson: &Lesson, id: u64, model: &str, prompt: &str, temperature: f64, seed: u64, say: &mut dyn FnMut(Event)) -> Result<()> {
-    let prompt = lesson.prompt_ids(prompt)?;
-    let do_sample = temperature > 0.0;
-    let temperature = if do_sample { temperature as f32 } else { 1.0 };
-    let sampling = Sampling { do_sample, temperature, ..lesson.sampling.clone() };
+/// What is said to a model, and how it is to answer.
+#[derive(Clone, Copy)]
+struct Words<'a> {
+    prompt: &'a str,
+    temperature: f64,
+    seed: u64,
+}
+
+async fn chat(lesson: &Lesson, id: u64, name: &str, words: Words<'_>, say: &mut dyn FnMut(Event)) -> Result<()> {
+    let prompt = lesson.prompt_ids(words.prompt)?;
+    reply(lesson.model(name)?, &lesson.text, &lesson.sampling, prompt, id, name, words, say).await
+}
+
+/// By its chat template, if it has one; else it goes on with the text.
+async fn chat_with_guest(guest: &Pretrained, id: u64, name: &str, words: Words<'_>, say: &mut dyn FnMut(Event)) -> Result<()> {
+    let none = || Error::input(format!("model `{name}`"), "has no tokenizer", "add tokenizer.json to its files");
+    let text = guest.text.as_ref().ok_or_else(none)?;
+    let content = match text.has_template() {
+        true => Content::Chat(vec![Message { role: "user".into(), content: words.prompt.into() }]),
+        false => Content::Plain(words.prompt.to_string()),
+    };
+    let encoder = Encoder::new(Some(text), guest.model.config.vocab_size, EncodeOptions::default())?;
+    let prompt = encoder.prompt_ids(&content).map_err(|fault| fault.at("the prompt", 1))?;
+    let sampling = Sampling { max_new_tokens: GUEST_TOKENS, ..guest.sampling.clone() };
+    reply(&guest.model, text, &sampling, prompt, id, name, words, say).await
+}
+
+#[expect(clippy::too_many_arguments, reason = "a model comes in parts, and so does a question")]
+async fn reply(
+    model: &Model,
+    text: &Text,
+    sampling: &Sampling,
+    prompt: Vec<u32>,
+    id: u64,
+    name: &str,
+    words: Words<'_>,
+    say: &mut dyn FnMut(Event),
+) -> Result<()> {
+    let do_sample = words.temperature > 0.0;
+    let temperature = if do_sample { words.temperature as f32 } else { 1.0 };
+    let sampling = Sampling { do_sample, temperature, ..sampling.clone() };
     let mut ids = Vec::new();
-    let mut reply = |ids: &[u32], done| say(Event::Reply { id, model: model.to_string(), text: lesson.answer_text(ids), done });
-    generate(lesson.model(model)?, &[prompt], &sampling, &[seed], &mut |_, token| {
+    let mut tell = |ids: &[u32], done| {
+        say(Event::Reply { id, model: name.to_string(), text: text.decode(ids, true).trim().to_string(), done });
+    };
+    generate(model, &[prompt], &sampling, &[words.seed], &mut |_, token| {
         ids.push(token);
-        reply(&ids, false);
+        tell(&ids, false);
     })
     .await?;
-    reply(&ids, true);
+    tell(&ids, true);
     Ok(())
 }
 
 /// A model in Hugging Face layout.
-async fn folder(lesson: &Lesson, name: &str) -> Result<Event> {
-    let model = if name == "reward" { lesson.reward_model()? } else { lesson.model(name)? };
-    let files = save(model, Some(&lesson.text), &lesson.sampling).await?;
-    let files = files.into_iter().map(|(name, bytes)| crate::event::File { name, bytes }).collect();
+async fn folder(name: &str, model: &Model, text: Option<&Text>, sampling: &Sampling) -> Result<Event> {
+    let files = save(model, text, sampling).await?;
+    let files = files.into_iter().map(|(name, bytes)| File { name, bytes }).collect();
     Ok(Event::Folder { name: format!("evenkeel {name}"), files })
 }

@@ -1,17 +1,24 @@
 //! The rows of a run: read, encoded, split, and what is worth saying about them.
 
 use std::collections::HashSet;
-use std::path::Path;
 
-use anyhow::Result;
-use evenkeel_core::data::{BadRows, DataReport, EncodeOptions, Encoder, Example, Loaded, Loader, PairRule, Preference, Prompt, Sequence};
-use evenkeel_core::recipe::{Recipe, Stage};
-use evenkeel_core::rng;
-use evenkeel_core::text::Text;
-use evenkeel_core::train::run::Dataset;
+use super::{BadRows, DataReport, EncodeOptions, Encoder, Example, Loaded, Loader, PairRule, Preference, Prompt, Sequence};
+use crate::estimate::Amount;
+use crate::model::ModelConfig;
+use crate::recipe::{Recipe, Stage};
+use crate::rng;
+use crate::text::Text;
+use crate::train::run::Dataset;
+use crate::{Error, Result};
 
-use crate::data_file;
-use crate::plan::Amount;
+/// Data files by name, wherever they are.
+pub trait DataFiles {
+    /// Hands the decompressed bytes of `name` to `each`, piece by piece.
+    ///
+    /// # Errors
+    /// A file that cannot be read, and whatever `each` says.
+    fn for_each_piece(&self, name: &str, each: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>;
+}
 
 /// What a run learns from and is measured on.
 pub struct Rows {
@@ -24,22 +31,30 @@ pub struct Rows {
 }
 
 /// Reads one file into examples.
-pub fn read<E: Example>(path: &Path, encoder: Encoder, skip_bad_rows: bool) -> Result<Loaded<E>> {
-    let mut loader = Loader::<E>::new(&path.display().to_string(), encoder, policy(skip_bad_rows));
-    data_file::for_each_piece(path, |piece| Ok(loader.feed(piece)?))?;
-    Ok(loader.finish()?)
+///
+/// # Errors
+/// A file that cannot be read; the first bad row, unless such rows are skipped.
+pub fn read<E: Example>(files: &dyn DataFiles, name: &str, encoder: Encoder, bad_rows: BadRows) -> Result<Loaded<E>> {
+    let mut loader = Loader::<E>::new(name, encoder, bad_rows);
+    files.for_each_piece(name, &mut |piece| loader.feed(piece))?;
+    loader.finish()
 }
 
-/// `--skip-bad-rows` as core calls it.
-pub fn policy(skip_bad_rows: bool) -> BadRows {
-    if skip_bad_rows { BadRows::Skip } else { BadRows::Stop }
-}
-
-/// Reads training and held-out rows as the recipe's stage wants them.
+/// Reads training and held-out rows as the recipe's stage wants them; `say` hears a line for whatever a person should know.
 ///
 /// `max_length` is the recipe's, or the model's context where that is shorter.
-pub fn load(recipe: &Recipe, text: Option<&Text>, vocab_size: usize, max_length: usize) -> Result<Rows> {
-    let source = Source { recipe, text, vocab_size, max_length };
+///
+/// # Errors
+/// As [`read`].
+pub fn load(
+    recipe: &Recipe,
+    text: Option<&Text>,
+    vocab_size: usize,
+    max_length: usize,
+    files: &dyn DataFiles,
+    say: &mut dyn FnMut(String),
+) -> Result<Rows> {
+    let mut source = Source { recipe, text, vocab_size, max_length, files, say };
     Ok(match recipe.stage {
         Stage::Sft => {
             let (train, eval) = source.both::<Sequence>()?;
@@ -57,31 +72,52 @@ pub fn load(recipe: &Recipe, text: Option<&Text>, vocab_size: usize, max_length:
     })
 }
 
+/// The longest sequence that the recipe and the model's context allow; PPO's prompts leave room for the response.
+///
+/// # Errors
+/// A response that leaves no room for a prompt.
+pub fn longest_sequence(recipe: &Recipe, config: &ModelConfig) -> Result<usize> {
+    let (context, wanted) = (config.max_positions, recipe.data.max_length);
+    let Some(ppo) = &recipe.ppo else { return Ok(wanted.min(context)) };
+    if ppo.response_length + 2 > context {
+        let problem = format!("is {}, but the model's context is {context} tokens, prompt included", ppo.response_length);
+        return Err(Error::input("ppo.response_length", problem, "lower it"));
+    }
+    Ok(wanted.min(context - ppo.response_length))
+}
+
 struct Source<'a> {
     recipe: &'a Recipe,
     text: Option<&'a Text>,
     vocab_size: usize,
     max_length: usize,
+    files: &'a dyn DataFiles,
+    say: &'a mut dyn FnMut(String),
 }
 
 impl Source<'_> {
     /// Training rows, and those of `data.eval` or a share split off.
-    fn both<E: Example>(&self) -> Result<(Vec<E>, Option<Vec<E>>)> {
+    fn both<E: Example>(&mut self) -> Result<(Vec<E>, Option<Vec<E>>)> {
         let data = &self.recipe.data;
         let train = self.one::<E>(&data.train)?;
         if !data.eval.is_empty() {
             let eval = self.one::<E>(&data.eval)?;
-            say_shared(&train.digests, &eval.digests);
+            let shared = train.digests.intersection(&eval.digests).count();
+            if shared > 0 {
+                let warning = format!("{shared} held-out rows are also training rows; what is measured on them is no forecast");
+                (self.say)(format!("warning: {warning}"));
+            }
             return Ok((train.examples, Some(eval.examples)));
         }
         let (train, eval) = split(train.examples, data.eval_fraction, self.recipe.seed);
         Ok((train, (!eval.is_empty()).then_some(eval)))
     }
 
-    fn one<E: Example>(&self, path: &str) -> Result<Loaded<E>> {
+    fn one<E: Example>(&mut self, name: &str) -> Result<Loaded<E>> {
         let encoder = Encoder::new(self.text, self.vocab_size, self.options())?;
-        let loaded = read(Path::new(path), encoder, self.recipe.data.skip_bad_rows)?;
-        say(&loaded.report, self.max_length);
+        let bad_rows = if self.recipe.data.skip_bad_rows { BadRows::Skip } else { BadRows::Stop };
+        let loaded = read(self.files, name, encoder, bad_rows)?;
+        notes(&loaded.report, self.max_length).into_iter().for_each(&mut self.say);
         Ok(loaded)
     }
 
@@ -119,11 +155,12 @@ fn amount<E: Example>(rows: &[E], per_row: usize) -> Amount {
     amount
 }
 
-/// What a person should know of a file before training on it; nothing where all is well.
-pub fn say(report: &DataReport, max_length: usize) {
-    let note = |n: u64, what: &str| {
+/// What a person should know of a file before training on it, a line each; nothing where all is well.
+pub fn notes(report: &DataReport, max_length: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut note = |n: u64, what: &str| {
         if n > 0 {
-            eprintln!("note: {}: {n} {what}", report.file);
+            lines.push(format!("note: {}: {n} {what}", report.file));
         }
     };
     note(report.truncated, &format!("sequences were cut at {max_length} tokens"));
@@ -133,16 +170,8 @@ pub fn say(report: &DataReport, max_length: usize) {
         note(*n, &format!("rows were left out: {reason} ({max_length})"));
     }
     note(report.bad_rows.count, "bad rows were skipped:");
-    for message in &report.bad_rows.messages {
-        eprintln!("  {message}");
-    }
-}
-
-fn say_shared(train: &HashSet<u64>, eval: &HashSet<u64>) {
-    let shared = train.intersection(eval).count();
-    if shared > 0 {
-        eprintln!("warning: {shared} held-out rows are also training rows; what is measured on them is no forecast");
-    }
+    lines.extend(report.bad_rows.messages.iter().map(|message| format!("  {message}")));
+    lines
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
-//! The plan that is printed before a run, and the estimate of memory by which a run that cannot fit is refused.
+//! What a run will take, said before it begins, and the estimate of memory by which a run that cannot fit is refused.
 
 use std::fmt::Write;
 
-use evenkeel_core::Error;
-use evenkeel_core::recipe::{Recipe, Stage, ValueFunction};
-
-use crate::{memory, progress, table};
+use crate::Error;
+use crate::figures;
+use crate::model::{Head, ModelConfig};
+use crate::recipe::{Recipe, Stage, ValueFunction};
+use crate::train::order::Order;
 
 /// All numbers are f32.
 const F32: u64 = 4;
@@ -44,6 +45,20 @@ pub struct Size {
     pub cache: u64,
 }
 
+impl Size {
+    /// A model of this configuration with this head.
+    pub fn of(config: &ModelConfig, head: Head) -> Self {
+        Self {
+            parameters: config.num_parameters(head) as u64,
+            layers: config.num_layers as u64,
+            hidden: config.hidden_size as u64,
+            intermediate: config.intermediate_size as u64,
+            vocab: config.vocab_size as u64,
+            cache: (2 * config.num_kv_heads * config.head_dim) as u64,
+        }
+    }
+}
+
 /// What the data is, after encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Amount {
@@ -61,7 +76,7 @@ pub struct Amount {
 
 /// Everything that is said before a run begins.
 #[derive(Debug, Clone)]
-pub struct Plan<'a> {
+pub struct Estimate<'a> {
     /// The run's settings.
     pub recipe: &'a Recipe,
     /// The trained model.
@@ -72,13 +87,21 @@ pub struct Plan<'a> {
     pub data: Amount,
     /// Held-out rows.
     pub eval_rows: u64,
-    /// Optimiser steps.
-    pub steps: u64,
     /// The device's name.
     pub device: String,
 }
 
-impl Plan<'_> {
+impl Estimate<'_> {
+    /// Optimiser steps (PPO: iterations).
+    pub fn steps(&self) -> u64 {
+        let rows = self.data.rows as usize;
+        let order = match &self.recipe.ppo {
+            Some(ppo) => Order::in_chunks(rows, ppo.rollout_batch_size, self.recipe),
+            None => Order::new(rows, self.recipe),
+        };
+        order.total_steps(&self.recipe.training)
+    }
+
     /// Peak memory in bytes: weights, gradients and moments, activations, logits, the cache. Calibrated on the CPU backend.
     pub fn memory(&self) -> u64 {
         let policy = self.policy;
@@ -141,15 +164,15 @@ impl Plan<'_> {
         match available {
             Some(available) if needed > available => Err(Error::input(
                 "memory",
-                format!("the run needs about {} and {} are free", memory::text(needed), memory::text(available)),
+                format!("the run needs about {} and {} are free", figures::bytes(needed), figures::bytes(available)),
                 "set gradient_checkpointing = true, lower per_device_train_batch_size (raise gradient_accumulation_steps to keep the step) or data.max_length, or take a smaller model",
             )),
             _ => Ok(()),
         }
     }
 
-    /// Some lines for a person.
-    pub fn text(&self, available: Option<u64>) -> String {
+    /// Some facts for a person, each with its label.
+    pub fn facts(&self, available: Option<u64>) -> Vec<(&'static str, String)> {
         let (recipe, data) = (self.recipe, self.data);
         let training = &recipe.training;
         let per_step = match &recipe.ppo {
@@ -160,26 +183,24 @@ impl Plan<'_> {
         };
         let mut held_out = String::new();
         if self.eval_rows > 0 {
-            let _ = write!(held_out, "; {} rows held out", table::thousands(self.eval_rows));
+            let _ = write!(held_out, "; {} rows held out", figures::thousands(self.eval_rows));
         }
-        let trained =
-            if recipe.stage == Stage::Ppo { String::new() } else { format!(", {} trained", progress::count(data.trained as f64)) };
-        let free = available.map_or_else(String::new, |bytes| format!(" of {} free", memory::text(bytes)));
-        let facts = [
-            ("model", format!("{}, {} parameters", recipe.model.path, table::thousands(self.policy.parameters))),
+        let trained = if recipe.stage == Stage::Ppo { String::new() } else { format!(", {} trained", figures::count(data.trained as f64)) };
+        let free = available.map_or_else(String::new, |bytes| format!(" of {} free", figures::bytes(bytes)));
+        vec![
+            ("model", format!("{}, {} parameters", recipe.model.path, figures::thousands(self.policy.parameters))),
             (
                 "data",
                 format!(
                     "{} rows, {} tokens{trained}, longest {}{held_out}",
-                    table::thousands(data.rows),
-                    progress::count(data.tokens as f64),
+                    figures::thousands(data.rows),
+                    figures::count(data.tokens as f64),
                     data.longest
                 ),
             ),
-            ("steps", format!("{}, {per_step}, learning rate {}, {} schedule", self.steps, training.learning_rate, schedule(recipe))),
-            ("memory", format!("about {}{free}", memory::text(self.memory()))),
-        ];
-        format!("{} on {}\n{}", recipe.stage.name(), self.device, table::facts(&facts))
+            ("steps", format!("{}, {per_step}, learning rate {}, {} schedule", self.steps(), training.learning_rate, schedule(recipe))),
+            ("memory", format!("about {}{free}", figures::bytes(self.memory()))),
+        ]
     }
 }
 
@@ -191,10 +212,10 @@ fn schedule(recipe: &Recipe) -> String {
 mod tests {
     use super::*;
 
-    fn plan(recipe: &Recipe) -> Plan<'_> {
+    fn plan(recipe: &Recipe) -> Estimate<'_> {
         let policy = Size { parameters: 1_000_000, layers: 2, hidden: 64, intermediate: 128, vocab: 512, cache: 128 };
         let data = Amount { rows: 100, tokens: 5000, trained: 2000, longest: 100, per_row: 2 };
-        Plan { recipe, policy, reward: Some(policy), data, eval_rows: 10, steps: 7, device: "CPU".into() }
+        Estimate { recipe, policy, reward: Some(policy), data, eval_rows: 10, device: "CPU".into() }
     }
 
     #[test]
@@ -220,11 +241,11 @@ mod tests {
         assert_eq!(plan.check(Some(plan.memory())), Ok(()));
         let error = plan.check(Some(plan.memory() - 1)).unwrap_err().to_string();
         assert!(
-            error.starts_with(&format!("memory: the run needs about {}", memory::text(plan.memory())))
+            error.starts_with(&format!("memory: the run needs about {}", figures::bytes(plan.memory())))
                 && error.contains("per_device_train_batch_size"),
             "{error}"
         );
-        let text = plan.text(Some(1 << 30));
+        let text: String = plan.facts(Some(1 << 30)).into_iter().map(|(_, fact)| fact).collect();
         assert!(text.contains("1,000,000 parameters") && text.contains("; 10 rows held out") && text.contains("of 1.0 GiB free"), "{text}");
     }
 }

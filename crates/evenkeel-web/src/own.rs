@@ -1,0 +1,152 @@
+//! The visitor's own model and data: looked at before anything starts, then trained by the run loop of the command line.
+
+use evenkeel_core::data::{self, DataFiles, Rows};
+use evenkeel_core::estimate::{Estimate, Size};
+use evenkeel_core::event::{Event, File};
+use evenkeel_core::model::{Head, Model, ModelConfig, NamedFiles, Pretrained, load, load_text};
+use evenkeel_core::recipe::{Recipe, Stage};
+use evenkeel_core::train::run::{Commands, Front, Models, Store, run};
+use evenkeel_core::{Error, Result};
+use evenkeel_kernels::Selected;
+
+/// What has been looked at and can be started, and the judge for PPO.
+#[derive(Default)]
+pub struct Own {
+    ready: Option<Ready>,
+    reward: Option<Model>,
+}
+
+struct Ready {
+    recipe: Recipe,
+    files: NamedFiles,
+    rows: Rows,
+}
+
+/// The one file of rows that the visitor dropped.
+struct OneFile(File);
+
+impl DataFiles for OneFile {
+    fn for_each_piece(&self, name: &str, each: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let known = name.to_lowercase();
+        if known.ends_with(".jsonl") || known.ends_with(".json") {
+            return each(&self.0.bytes);
+        }
+        Err(Error::input(name, "is not called .jsonl or .json", "unpack or convert it to one JSON object a line"))
+    }
+}
+
+impl Own {
+    /// What a run will take, and what is wrong with it.
+    pub fn estimate(&mut self, recipe: serde_json::Value, model: Vec<File>, data: File, device: &str) -> Event {
+        self.ready = None;
+        match self.look(recipe, model, data, device) {
+            Ok(event) => event,
+            Err(problems) => Event::Estimate { text: String::new(), steps: 0, bytes: 0, problems },
+        }
+    }
+
+    fn look(&mut self, recipe: serde_json::Value, model: Vec<File>, data: File, device: &str) -> std::result::Result<Event, Vec<String>> {
+        let one = |error: Error| vec![error.to_string()];
+        let mut recipe: Recipe = serde_json::from_value(recipe).map_err(|error| vec![format!("the recipe: {error}")])?;
+        let files = NamedFiles { place: "model".into(), files: model.into_iter().map(|file| (file.name, file.bytes)).collect() };
+        // The files are what was dropped, whatever the form's fields say.
+        (recipe.model.path, recipe.data.train, recipe.data.eval) = ("model".into(), data.name.clone(), String::new());
+        if recipe.stage == Stage::Ppo {
+            recipe.model.reward_model = "own reward".into();
+            if self.reward.is_none() {
+                return Err(vec!["PPO needs a reward model with the same tokenizer: train one first, with the stage `reward`".into()]);
+            }
+        }
+        let problems: Vec<String> = recipe.problems().iter().map(ToString::to_string).collect();
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let found = files.files.iter().find(|file| file.0 == "config.json");
+        let bytes = found.ok_or_else(|| vec!["model/config.json is missing: add the files of a Hugging Face model".to_string()])?;
+        let config = ModelConfig::from_json("model/config.json", &bytes.1).map_err(one)?;
+        if recipe.stage != Stage::Reward && config.head() == Head::Score {
+            return Err(vec!["model is a reward model: give a language model (*ForCausalLM)".into()]);
+        }
+        let text = load_text(&files, &config).map_err(one)?;
+        let longest = data::longest_sequence(&recipe, &config).map_err(one)?;
+        let mut lines = Vec::new();
+        let name = data.name.clone();
+        let rows =
+            data::load(&recipe, text.as_ref(), config.vocab_size, longest, &OneFile(data), &mut |line| lines.push(line)).map_err(one)?;
+        if rows.train.is_empty() {
+            return Err(vec![format!("{name} has no row left to train on: see the notes of the rows that were left out")]);
+        }
+        let estimate = Estimate {
+            recipe: &recipe,
+            policy: Size::of(&config, config.head()),
+            reward: self.reward.as_ref().map(|model| Size::of(&model.config, Head::Score)),
+            data: rows.amount,
+            eval_rows: rows.eval.as_ref().map_or(0, |eval| eval.len() as u64),
+            device: device.to_string(),
+        };
+        let facts = estimate.facts(None).into_iter().map(|(label, fact)| format!("{label}: {fact}"));
+        let text = facts.chain(lines).collect::<Vec<_>>().join("\n");
+        let event = Event::Estimate { text, steps: estimate.steps(), bytes: estimate.memory(), problems: vec![] };
+        self.ready = Some(Ready { recipe, files, rows });
+        Ok(event)
+    }
+
+    /// Trains what was looked at last. → the run's name and its model, to be talked to.
+    ///
+    /// # Errors
+    /// Nothing was looked at; the files, the device, the storage.
+    pub async fn train<S: Store, C: Commands>(
+        &mut self,
+        selected: &Selected,
+        store: &mut S,
+        commands: &mut C,
+        say: &mut dyn FnMut(Event),
+    ) -> Result<(String, Pretrained)> {
+        let none = || Error::input("train", "came before an estimate", "look at the run first");
+        let Ready { recipe, files, rows } = self.ready.take().ok_or_else(none)?;
+        let name = format!("own {}", recipe.stage.name());
+        let mut models = Models::new(&recipe, load(&files, &selected.device)?);
+        models.reward = self.reward.clone();
+        let (text, sampling) = (models.text.clone(), models.sampling.clone());
+        let mut tell = |event: Event| {
+            say(match event {
+                // The page tells these runs from the lesson's by their name.
+                Event::Started { total_steps, parameters, device, .. } => {
+                    Event::Started { stage: name.clone(), total_steps, parameters, device }
+                }
+                event => event,
+            });
+        };
+        let front = Front { store, on_event: &mut tell, commands, device: selected.name.clone() };
+        let model = run(&recipe, models, rows.train, rows.eval, front, false).await?;
+        if recipe.stage == Stage::Reward {
+            self.reward = Some(model.clone());
+        }
+        Ok((name, Pretrained { model, text, sampling }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn estimate(recipe: &Recipe, model: Vec<File>, rows: &str) -> Vec<String> {
+        let data = File { name: "rows.jsonl".into(), bytes: rows.into() };
+        match Own::default().estimate(serde_json::to_value(recipe).unwrap(), model, data, "CPU") {
+            Event::Estimate { problems, .. } => problems,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_trained_is_said_before_it_starts() {
+        let sft = Recipe::default_for(Stage::Sft);
+        assert!(estimate(&sft, vec![], "{}")[0].contains("config.json is missing"));
+        let config = File { name: "config.json".into(), bytes: br#"{"architectures":["MambaForCausalLM"]}"#.to_vec() };
+        assert!(estimate(&sft, vec![config], "{}")[0].contains("MambaForCausalLM"));
+        let mut broken = sft.clone();
+        broken.training.learning_rate = -1.0;
+        assert!(estimate(&broken, vec![], "{}")[0].contains("learning_rate"));
+        assert!(estimate(&Recipe::default_for(Stage::Ppo), vec![], "{}")[0].contains("reward model"));
+    }
+}
