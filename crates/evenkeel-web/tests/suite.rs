@@ -2,6 +2,8 @@
 
 #![cfg(target_family = "wasm")]
 
+mod golden;
+
 use burn::tensor::Device;
 use evenkeel_core::bench::BenchModel;
 use evenkeel_core::model::{ModelConfig, Sampling, generate};
