@@ -116,7 +116,7 @@ function progress({ store }) {
       meter.value = lesson.stage ? step : 0;
       meter.setAttribute("aria-label", t("bar.progress"));
       text.textContent = standing(state, step);
-      saved.textContent = state.saved ? t("bar.saved", { run: runName(state.saved.stage), step: state.saved.step }) : "";
+      saved.textContent = state.saved?.stage ? t("bar.saved", { run: runName(state.saved.stage), step: state.saved.step }) : "";
     },
   );
   clock(store, (seconds) => (time.textContent = seconds > 0 ? t("bar.time", { time: duration(t, seconds) }) : ""));
@@ -133,6 +133,7 @@ function standing({ ready, opened, recorded, device, lesson }, step) {
   if (!ready && !recorded) return t("bar.loading");
   if (!opened) return t("bar.idle");
   if (!device && !recorded) return t("bar.opening");
+  if (lesson.stage && lesson.total_steps === 0) return t("bar.preparing", { run: runName(lesson.stage) });
   if (lesson.stage) return t(lesson.playing ? "bar.running" : "bar.paused", { run: runName(lesson.stage), step, total: lesson.total_steps });
   return lesson.queue.length > 0 ? t("bar.waiting", { next: runName(lesson.queue[0]) }) : t("bar.done");
 }

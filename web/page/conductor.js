@@ -1,6 +1,7 @@
 // @ts-check
 // Between the page and the worker: opens lessons, starts the worker again, and lets a recording speak in the worker's place.
 
+import { t } from "./i18n.js";
 import { play } from "./recording.js";
 
 /** @import { Recording } from "./recording.js" */
@@ -8,6 +9,9 @@ import { play } from "./recording.js";
 /** @import { Store } from "./store.js" */
 /** @typedef {{send(command: any): void, restart(): void, free(): void}} Session */
 /** @typedef {"auto" | "gpu" | "cpu"} Device */
+
+const PLAYS = ["resume", "go", "fork"];
+const PAUSES = ["pause", "advance"];
 
 /**
  * @param {Store} store @param {Settings} settings
@@ -18,9 +22,14 @@ export function createConductor(store, settings, connect) {
   let session = null;
   /** @type {Device} */
   let device = "auto";
-  /** To play as soon as the lesson is open; to go on with the kept lesson as soon as the worker listens. */
+  /** To play as soon as the lesson is open. */
   let playWhenOpen = false;
-  let resumeWhenReady = false;
+  /** Whether the visitor wants it to play. A worker that loses its device stops before it knows why, so that its own word says little. */
+  let wanted = false;
+  /** How a lesson that lost its worker goes on as soon as the next one listens. @type {{playing: boolean, message: string} | null} */
+  let recovery = null;
+  /** Whether the page went on by itself after a loss, and nothing could be saved since. */
+  let tried = false;
   /** @type {Map<string, number>} page settings, which another worker does not know */
   const pageSettings = new Map();
   /** @type {any} */
@@ -32,8 +41,10 @@ export function createConductor(store, settings, connect) {
   function hear(event) {
     if (event.event === "ready") ready = event;
     if (recording) return;
+    if (event.event === "lost" && !tried) return recover(event.message);
     store.hear(event);
     if (event.event === "ready") greet();
+    if (event.event === "saved") tried = false;
     if (event.event === "state" && playWhenOpen && store.state.device) {
       playWhenOpen = false;
       send({ command: "resume" });
@@ -42,26 +53,40 @@ export function createConductor(store, settings, connect) {
 
   function greet() {
     for (const [path, value] of pageSettings) send({ command: "set", path, value });
-    if (resumeWhenReady) resume();
-    resumeWhenReady = false;
+    if (!recovery) return;
+    const { playing, message } = recovery;
+    recovery = null;
+    resume(playing);
+    if (message) store.hear({ event: "warning", message: t("problem.recovered", { message }) });
+  }
+
+  /** Another worker goes on from the last checkpoint. @param {string} message why */
+  function recover(message) {
+    tried = true;
+    recovery = store.state.opened ? { playing: wanted, message } : null;
+    session?.restart();
   }
 
   /** @param {any} command */
   function send(command) {
-    if (!recording) session?.send(command);
+    if (recording) return;
+    if (PLAYS.includes(command.command)) wanted = true;
+    if (PAUSES.includes(command.command)) wanted = false;
+    session?.send(command);
   }
 
   /** @param {any} plan @param {boolean} goOn @param {boolean} playing */
   function open(plan, goOn, playing) {
     store.hear({ event: "page_open", recorded: false });
-    playWhenOpen = playing;
+    playWhenOpen = wanted = playing;
     send({ command: "open", plan, device, resume: goOn });
   }
 
-  function resume() {
+  /** @param {boolean} playing */
+  function resume(playing) {
     const kept = ready?.unfinished;
     if (kept) settings.adopt(kept.plan, ready.plans);
-    if (ready) open(kept?.plan ?? settings.plan(ready.plans), Boolean(kept), true);
+    if (ready) open(kept?.plan ?? settings.plan(ready.plans), Boolean(kept), playing);
   }
 
   return {
@@ -73,7 +98,7 @@ export function createConductor(store, settings, connect) {
     open(playing) {
       if (ready) open(settings.plan(ready.plans), false, playing);
     },
-    resume,
+    resume: () => resume(true),
     /** The kept lesson is thrown away. */
     forget() {
       send({ command: "forget" });
@@ -82,7 +107,7 @@ export function createConductor(store, settings, connect) {
     },
     /** Another worker, which goes on from the last checkpoint. */
     restart() {
-      resumeWhenReady = true;
+      recovery = { playing: true, message: "" };
       session?.restart();
     },
     /** Begins anew on a device of the visitor's choice. @param {Device} chosen */
@@ -97,9 +122,11 @@ export function createConductor(store, settings, connect) {
     },
     /** @param {Recording} recorded */
     playRecording(recorded) {
+      // What a worker says of itself is said by this page's own worker.
+      const tell = (/** @type {any} */ event) => void (event.event !== "ready" && store.hear(event));
       send({ command: "pause" });
       store.hear({ event: "page_open", recorded: true });
-      recording = { about: recorded, player: play(recorded, (event) => store.hear(event)) };
+      recording = { about: recorded, player: play(recorded, tell) };
       recording.player.resume();
     },
     get recording() {

@@ -31,6 +31,9 @@ export function buildChoices(root, { store, settings }) {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => redraw(store));
 }
 
+/** What the worker calls an adapter of which the browser does not tell it the name. */
+const NAMELESS = "WebGPU adapter";
+
 /** @returns {Promise<Adapter | null>} null: no WebGPU */
 export async function findAdapter() {
   const gpu = /** @type {any} */ (navigator).gpu;
@@ -50,7 +53,7 @@ export function buildCapabilities(root, { store }, looking) {
     const features = device?.features ?? adapter?.features ?? [];
     const has = (/** @type {"f16" | "subgroups"} */ name, /** @type {string} */ feature) =>
       pill(t(features.includes(feature) ? `device.${name}` : `device.no_${name}`));
-    const found = device || adapter;
+    const found = device?.name === NAMELESS && adapter ? adapter : device || adapter;
     const name = device?.backend === "cpu" ? t("device.cpu", { name: device.name }) : found && t("device.adapter", { name: found.name });
     root.replaceChildren(
       h("b", {}, t("device.label")),

@@ -1,12 +1,11 @@
 //! The project's chores, one word each: `cargo xtask setup | lint | web | test`.
 //!
-//! Kept to the standard library, anyhow and serde_json, because every use of it waits for it to compile.
+//! Kept to the standard library and anyhow, because every use of it waits for it to compile.
 
 mod browser;
 mod cache;
 mod command;
 mod features;
-mod http;
 mod setup;
 mod steps;
 mod tools;
@@ -22,7 +21,7 @@ cargo xtask CHORE
 
   setup   install whatever is missing for the others, saying what and why before each
   lint    fmt --check and clippy, native and wasm32
-  web     the worker's tests and the page, in headless Chromium with WebGPU on the CPU
+  web     the page's modules by themselves; the worker's tests and the page, in headless Chromium with WebGPU on the CPU
   test    everything CI runs: setup, lint, tests, documentation, web, the command line end to end
 
 Build output and tools are kept in one folder outside the clone: $EVENKEEL_CACHE, else

@@ -11,6 +11,8 @@ pub fn everything(report: &mut Report) {
     report.step("Chromium", chromium);
     report.step("wasm-bindgen and wasm-pack", wasm_test_runner);
     report.step("trunk", trunk);
+    report.step("node", node);
+    report.step("npm packages", npm_packages);
 }
 
 pub fn wasm_target() -> Result<wasm::Toolchain> {
@@ -32,4 +34,13 @@ pub fn wasm_test_runner() -> Result<()> {
 
 pub fn trunk() -> Result<()> {
     tools::trunk()
+}
+
+pub fn node() -> Result<()> {
+    tools::node()
+}
+
+/// What the page is drawn with and tested with, as `web/package-lock.json` says.
+pub fn npm_packages() -> Result<()> {
+    tools::npm_packages()
 }

@@ -85,16 +85,19 @@ pub fn lint(report: &mut Report) {
     report.step_after("clippy for wasm32", toolchain.as_ref(), clippy_wasm);
 }
 
-/// The worker's tests and the page, in a real browser.
+/// The page's modules, and the worker's tests and the page in a real browser.
 pub fn web(report: &mut Report) {
+    let node = report.step("set-up: node", setup::node);
+    let packages = report.step_after("set-up: npm packages", node, |()| setup::npm_packages());
+    report.step_after("page's own tests", packages, |()| browser::modules_work());
     let toolchain = report.step("set-up: wasm32 target", setup::wasm_target);
     let chromium = report.step("set-up: Chromium", setup::chromium);
     let runner = report.step("set-up: wasm-bindgen and wasm-pack", setup::wasm_test_runner);
     let ready = toolchain.as_ref().filter(|_| chromium.is_some() && runner.is_some());
     report.step_after("tests in the browser's worker", ready, worker_tests);
     let trunk = report.step("set-up: trunk", setup::trunk);
-    let page = report.step_after("page build", ready.filter(|_| trunk.is_some()), browser::build_page);
-    report.step_after("page in the browser", page, |()| browser::page_works(&cache::dist()?));
+    let page = report.step_after("page build", ready.filter(|_| trunk.is_some() && packages.is_some()), browser::build_page);
+    report.step_after("page in the browser", page, |()| browser::page_works());
 }
 
 /// Everything CI runs.

@@ -10,6 +10,8 @@ use crate::{cache, command};
 const WASM_PACK: &str = "0.15.1";
 /// The last trunk that rustc 1.95 builds.
 const TRUNK: &str = "0.21.14";
+/// The first node whose test runner takes one file at a time and has patience.
+const NODE_VERSION: (u32, u32) = (20, 11);
 
 /// A Debian package, why it is wanted, and how to tell that it is there.
 struct System {
@@ -35,6 +37,12 @@ const CHROMIUM: System = System {
     present: || crate::browser::chromium().is_some() && command::which("chromedriver").is_some(),
 };
 
+const NODE: System = System {
+    packages: &["nodejs", "npm"],
+    because: "node runs the page's tests, and npm fetches what they and the page need",
+    present: || node_version().is_some_and(|version| version >= NODE_VERSION) && command::which("npm").is_some(),
+};
+
 pub fn vulkan() -> Result<()> {
     system(&VULKAN)
 }
@@ -43,13 +51,30 @@ pub fn chromium() -> Result<()> {
     system(&CHROMIUM)
 }
 
+pub fn node() -> Result<()> {
+    system(&NODE)
+}
+
+/// "v20.11.1" → (20, 11)
+fn node_version() -> Option<(u32, u32)> {
+    let said = command::output("node", &["--version"])?;
+    let mut numbers = said.trim().trim_start_matches('v').split('.').map(|number| number.parse().ok());
+    Some((numbers.next()??, numbers.next()??))
+}
+
+/// Exactly the versions of `web/package-lock.json`; none of them is allowed to run a script of its own.
+pub fn npm_packages() -> Result<()> {
+    let args = ["ci", "--prefix", "web", "--ignore-scripts", "--no-audit", "--no-fund"];
+    command::run(&mut command::command("npm", &args)?)
+}
+
 fn system(wanted: &System) -> Result<()> {
     if (wanted.present)() {
         return Ok(());
     }
     apt_install(wanted.packages, wanted.because)?;
     if !(wanted.present)() {
-        bail!("{} is installed and still not found", wanted.packages.join(" and "));
+        bail!("{} is installed and still not found, or too old", wanted.packages.join(" and "));
     }
     Ok(())
 }
