@@ -27,6 +27,11 @@ pub fn build_page(toolchain: &Toolchain) -> Result<()> {
     command::run(toolchain.command("trunk", &args)?.env_remove("NO_COLOR"))
 }
 
+/// Builds the page with the tests' profile and serves it until it is interrupted.
+pub fn serve_page(toolchain: &Toolchain) -> Result<()> {
+    command::run(toolchain.command("trunk", &["serve", "--cargo-profile", "release"])?.env_remove("NO_COLOR"))
+}
+
 /// The page's modules by themselves: their tests, and their types.
 pub fn modules_work() -> Result<()> {
     let tests = tests_in("web/test")?;

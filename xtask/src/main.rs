@@ -1,4 +1,4 @@
-//! The project's chores, one word each: `cargo xtask setup | lint | web | test`.
+//! The project's chores, one word each: `cargo xtask setup | lint | web | serve | test`.
 //!
 //! Kept to the standard library and anyhow, because every use of it waits for it to compile.
 
@@ -22,6 +22,7 @@ cargo xtask CHORE
   setup   install whatever is missing for the others, saying what and why before each
   lint    fmt --check and clippy, native and wasm32
   web     the page's modules by themselves; the worker's tests and the page, in headless Chromium with WebGPU on the CPU
+  serve   build the page and serve it on http://127.0.0.1:8080, again after every change
   test    everything CI runs: setup, lint, tests, documentation, web, the command line end to end
 
 Build output and tools are kept in one folder outside the clone: $EVENKEEL_CACHE, else
@@ -50,6 +51,7 @@ fn run(args: &[String]) -> Result<bool> {
         "setup" => setup::everything(&mut report),
         "lint" => steps::lint(&mut report),
         "web" => steps::web(&mut report),
+        "serve" => steps::serve(&mut report),
         "test" => steps::test(&mut report),
         "help" | "--help" | "-h" => println!("{HELP}"),
         unknown => bail!("`{unknown}` is not a chore.\n\n{HELP}"),

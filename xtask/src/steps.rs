@@ -100,6 +100,14 @@ pub fn web(report: &mut Report) {
     report.step_after("page in the browser", page, |()| browser::page_works());
 }
 
+/// The page for a person, until it is interrupted.
+pub fn serve(report: &mut Report) {
+    let packages = report.step("set-up: node", setup::node);
+    let toolchain = report.step("set-up: wasm32 target", setup::wasm_target);
+    let tools = report.step("set-up: wasm-bindgen and trunk", || setup::wasm_test_runner().and_then(|()| setup::trunk()));
+    report.step_after("page", toolchain.filter(|_| packages.is_some() && tools.is_some()), |toolchain| browser::serve_page(&toolchain));
+}
+
 /// Everything CI runs.
 pub fn test(report: &mut Report) {
     lint(report);
