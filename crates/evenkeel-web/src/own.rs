@@ -142,8 +142,8 @@ mod tests {
     fn what_cannot_be_trained_is_said_before_it_starts() {
         let sft = Recipe::default_for(Stage::Sft);
         assert!(estimate(&sft, vec![], "{}")[0].contains("config.json is missing"));
-        let config = File { name: "config.json".into(), bytes: br#"{"architectures":["MambaForCausalLM"]}"#.to_vec() };
-        assert!(estimate(&sft, vec![config], "{}")[0].contains("MambaForCausalLM"));
+        let config = File { name: "config.json".into(), bytes: br#"{"model_type":"mamba","architectures":["MambaForCausalLM"]}"#.to_vec() };
+        assert!(estimate(&sft, vec![config], "{}")[0].contains("amba"));
         let mut broken = sft.clone();
         broken.training.learning_rate = -1.0;
         assert!(estimate(&broken, vec![], "{}")[0].contains("learning_rate"));
