@@ -47,7 +47,8 @@ impl Visit {
     }
 
     fn open(&mut self, resume: bool) -> Result<()> {
-        let plan = Plan::presets()["micro"].clone();
+        // Long enough for a snapshot on the way.
+        let plan = Plan { ppo_iterations: 6, ..Plan::presets()["micro"].clone() };
         let heard = &mut self.heard;
         block_on(self.player.open(&plan, &Device::flex(), "CPU", resume, &mut |event| heard.push(event)))
     }

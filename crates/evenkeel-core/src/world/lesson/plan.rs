@@ -85,7 +85,7 @@ impl Plan {
             sft_rows: 8,
             ranked_prompts: 16,
             reward_epochs: 4.0,
-            ppo_iterations: 6,
+            ppo_iterations: 4,
             ppo_rows: 8,
             dpo_steps: 8,
             dpo_pairs: 4,
