@@ -1,11 +1,12 @@
 // dk = scale dsT q, dv = pT dout   with p = exp(scale q kT - lse), ds = p (dout vT - delta)
 // q, dout [B,T,H,D]  k, v, dk, dv [B,S,K,D]  rows [B,H,T] of (lse, delta, first, last), see backward_rows.wgsl
-// For adapters whose loads are dear: 8 lanes own 32 keys of one key/value head, four in each lane's registers, and walk
-// over all queries of the heads that read it; a query's numbers go round by broadcast. One owner per output: no atomics.
+// For adapters whose loads are dear: a subgroup of LANES lanes owns BLOCK keys of one key/value head, four in each lane's
+// registers, and walks over all queries of the heads that read it; a query's numbers go round by broadcast. One owner per
+// output: no atomics.
 // Source: Dao et al. 2022, algorithm 4. Twin: evenkeel-kernels/src/reference/attention.rs (backward)
 const HEAD_DIM = 64u;
-
 const LANES = 8u;
+
 const BLOCK = 4u * LANES;
 const PARTS = (HEAD_DIM + LANES - 1u) / LANES;
 const PADDED = PARTS * LANES;
@@ -85,16 +86,18 @@ fn main(
             dp += v_rows[d + 2u] * subgroupBroadcast(y, 2u);
             score += k_rows[d + 3u] * subgroupBroadcast(x, 3u);
             dp += v_rows[d + 3u] * subgroupBroadcast(y, 3u);
-            score += k_rows[d + 4u] * subgroupBroadcast(x, 4u);
-            dp += v_rows[d + 4u] * subgroupBroadcast(y, 4u);
-            score += k_rows[d + 5u] * subgroupBroadcast(x, 5u);
-            dp += v_rows[d + 5u] * subgroupBroadcast(y, 5u);
-            score += k_rows[d + 6u] * subgroupBroadcast(x, 6u);
-            dp += v_rows[d + 6u] * subgroupBroadcast(y, 6u);
-            score += k_rows[d + 7u] * subgroupBroadcast(x, 7u);
-            dp += v_rows[d + 7u] * subgroupBroadcast(y, 7u);
+            if LANES == 8u {
+                score += k_rows[d + 4u] * subgroupBroadcast(x, 4u);
+                dp += v_rows[d + 4u] * subgroupBroadcast(y, 4u);
+                score += k_rows[d + 5u] * subgroupBroadcast(x, 5u);
+                dp += v_rows[d + 5u] * subgroupBroadcast(y, 5u);
+                score += k_rows[d + 6u] * subgroupBroadcast(x, 6u);
+                dp += v_rows[d + 6u] * subgroupBroadcast(y, 6u);
+                score += k_rows[d + 7u] * subgroupBroadcast(x, 7u);
+                dp += v_rows[d + 7u] * subgroupBroadcast(y, 7u);
+            }
         }
-        let sees = vec4<i32>(key) >= vec4(begins) & vec4<i32>(key) <= vec4(ends);
+        let sees = (vec4<i32>(key) >= vec4(begins)) & (vec4<i32>(key) <= vec4(ends));
         let weight = select(vec4(0.0), exp(scale * score - lse), sees);
         let slope = scale * weight * (dp - delta);
         for (var part = 0u; part < PARTS; part++) {
@@ -109,14 +112,16 @@ fn main(
             dv_sum[d + 2u] += weight * subgroupBroadcast(y, 2u);
             dk_sum[d + 3u] += slope * subgroupBroadcast(x, 3u);
             dv_sum[d + 3u] += weight * subgroupBroadcast(y, 3u);
-            dk_sum[d + 4u] += slope * subgroupBroadcast(x, 4u);
-            dv_sum[d + 4u] += weight * subgroupBroadcast(y, 4u);
-            dk_sum[d + 5u] += slope * subgroupBroadcast(x, 5u);
-            dv_sum[d + 5u] += weight * subgroupBroadcast(y, 5u);
-            dk_sum[d + 6u] += slope * subgroupBroadcast(x, 6u);
-            dv_sum[d + 6u] += weight * subgroupBroadcast(y, 6u);
-            dk_sum[d + 7u] += slope * subgroupBroadcast(x, 7u);
-            dv_sum[d + 7u] += weight * subgroupBroadcast(y, 7u);
+            if LANES == 8u {
+                dk_sum[d + 4u] += slope * subgroupBroadcast(x, 4u);
+                dv_sum[d + 4u] += weight * subgroupBroadcast(y, 4u);
+                dk_sum[d + 5u] += slope * subgroupBroadcast(x, 5u);
+                dv_sum[d + 5u] += weight * subgroupBroadcast(y, 5u);
+                dk_sum[d + 6u] += slope * subgroupBroadcast(x, 6u);
+                dv_sum[d + 6u] += weight * subgroupBroadcast(y, 6u);
+                dk_sum[d + 7u] += slope * subgroupBroadcast(x, 7u);
+                dv_sum[d + 7u] += weight * subgroupBroadcast(y, 7u);
+            }
         }
     }
     for (var part = 0u; part < PARTS; part++) {

@@ -1,10 +1,10 @@
 // dq = scale ds k   with p = exp(scale q kT - lse), ds = p (dout vT - delta)
 // q, dout, dq [B,T,H,D]  k, v [B,S,K,D]  rows [B,H,T] of (lse, delta, first, last), see backward_rows.wgsl
-// For adapters whose loads are dear: 8 lanes own 32 queries of one head, as in forward_subgroup.wgsl.
+// For adapters whose loads are dear: a subgroup of LANES lanes owns BLOCK queries of one head, as in forward_subgroup.wgsl.
 // Source: Dao et al. 2022, algorithm 4. Twin: evenkeel-kernels/src/reference/attention.rs (backward)
 const HEAD_DIM = 64u;
-
 const LANES = 8u;
+
 const BLOCK = 4u * LANES;
 const PARTS = (HEAD_DIM + LANES - 1u) / LANES;
 const PADDED = PARTS * LANES;
@@ -83,16 +83,18 @@ fn main(
             dp += dout_rows[d + 2u] * subgroupBroadcast(y, 2u);
             score += q_rows[d + 3u] * subgroupBroadcast(x, 3u);
             dp += dout_rows[d + 3u] * subgroupBroadcast(y, 3u);
-            score += q_rows[d + 4u] * subgroupBroadcast(x, 4u);
-            dp += dout_rows[d + 4u] * subgroupBroadcast(y, 4u);
-            score += q_rows[d + 5u] * subgroupBroadcast(x, 5u);
-            dp += dout_rows[d + 5u] * subgroupBroadcast(y, 5u);
-            score += q_rows[d + 6u] * subgroupBroadcast(x, 6u);
-            dp += dout_rows[d + 6u] * subgroupBroadcast(y, 6u);
-            score += q_rows[d + 7u] * subgroupBroadcast(x, 7u);
-            dp += dout_rows[d + 7u] * subgroupBroadcast(y, 7u);
+            if LANES == 8u {
+                score += q_rows[d + 4u] * subgroupBroadcast(x, 4u);
+                dp += dout_rows[d + 4u] * subgroupBroadcast(y, 4u);
+                score += q_rows[d + 5u] * subgroupBroadcast(x, 5u);
+                dp += dout_rows[d + 5u] * subgroupBroadcast(y, 5u);
+                score += q_rows[d + 6u] * subgroupBroadcast(x, 6u);
+                dp += dout_rows[d + 6u] * subgroupBroadcast(y, 6u);
+                score += q_rows[d + 7u] * subgroupBroadcast(x, 7u);
+                dp += dout_rows[d + 7u] * subgroupBroadcast(y, 7u);
+            }
         }
-        let sees = vec4(key) >= begins & vec4(key) <= ends;
+        let sees = (vec4(key) >= begins) & (vec4(key) <= ends);
         let weight = select(vec4(0.0), exp(scale * score - lse), sees);
         let slope = scale * weight * (dp - delta);
         for (var part = 0u; part < PARTS; part++) {
@@ -102,10 +104,12 @@ fn main(
             sum[d + 1u] += slope * subgroupBroadcast(x, 1u);
             sum[d + 2u] += slope * subgroupBroadcast(x, 2u);
             sum[d + 3u] += slope * subgroupBroadcast(x, 3u);
-            sum[d + 4u] += slope * subgroupBroadcast(x, 4u);
-            sum[d + 5u] += slope * subgroupBroadcast(x, 5u);
-            sum[d + 6u] += slope * subgroupBroadcast(x, 6u);
-            sum[d + 7u] += slope * subgroupBroadcast(x, 7u);
+            if LANES == 8u {
+                sum[d + 4u] += slope * subgroupBroadcast(x, 4u);
+                sum[d + 5u] += slope * subgroupBroadcast(x, 5u);
+                sum[d + 6u] += slope * subgroupBroadcast(x, 6u);
+                sum[d + 7u] += slope * subgroupBroadcast(x, 7u);
+            }
         }
     }
     for (var part = 0u; part < PARTS; part++) {

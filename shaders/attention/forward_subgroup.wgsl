@@ -1,12 +1,12 @@
 // out = softmax(scale q kT) v over each query's span of keys, and lse = log sum exp of its scores
 // q [B,T,H,D]  k, v [B,S,K,D]  first, last [B,T]  out [B,T,H,D]  lse [B,T,H]   (query head h reads head h / (H/K))
-// For adapters whose loads are dear and whose subgroups have 8 lanes or more: one workgroup of 8 lanes owns 32 queries of
-// one head, four in each lane's registers. A lane loads every 8th number of a key, and the numbers go round by broadcast.
+// For adapters whose loads are dear and whose subgroups have 4 or 8 lanes: one subgroup of LANES lanes owns BLOCK queries of
+// one head, four in each lane's registers. A lane loads every LANES-th number of a key, and the numbers go round by broadcast.
 // Online softmax as in forward.wgsl: a masked score is -1e30 and its weight exactly 0. An empty span gives 0.
 // Source: Dao et al. 2022, algorithm 1. Twin: evenkeel-kernels/src/reference/attention.rs (forward)
 const HEAD_DIM = 64u;
-
 const LANES = 8u;
+
 const BLOCK = 4u * LANES;
 const PARTS = (HEAD_DIM + LANES - 1u) / LANES;
 const PADDED = PARTS * LANES;
@@ -72,12 +72,14 @@ fn main(
             score += rows[d + 1u] * subgroupBroadcast(x, 1u);
             score += rows[d + 2u] * subgroupBroadcast(x, 2u);
             score += rows[d + 3u] * subgroupBroadcast(x, 3u);
-            score += rows[d + 4u] * subgroupBroadcast(x, 4u);
-            score += rows[d + 5u] * subgroupBroadcast(x, 5u);
-            score += rows[d + 6u] * subgroupBroadcast(x, 6u);
-            score += rows[d + 7u] * subgroupBroadcast(x, 7u);
+            if LANES == 8u {
+                score += rows[d + 4u] * subgroupBroadcast(x, 4u);
+                score += rows[d + 5u] * subgroupBroadcast(x, 5u);
+                score += rows[d + 6u] * subgroupBroadcast(x, 6u);
+                score += rows[d + 7u] * subgroupBroadcast(x, 7u);
+            }
         }
-        score = select(MASKED, scale * score, vec4(key) >= begins & vec4(key) <= ends);
+        score = select(MASKED, scale * score, (vec4(key) >= begins) & (vec4(key) <= ends));
         let new_largest = max(largest, score);
         let decay = exp(largest - new_largest);
         let weight = select(vec4(0.0), exp(score - new_largest), score > MASKED);
@@ -90,10 +92,12 @@ fn main(
             sum[d + 1u] = sum[d + 1u] * decay + weight * subgroupBroadcast(x, 1u);
             sum[d + 2u] = sum[d + 2u] * decay + weight * subgroupBroadcast(x, 2u);
             sum[d + 3u] = sum[d + 3u] * decay + weight * subgroupBroadcast(x, 3u);
-            sum[d + 4u] = sum[d + 4u] * decay + weight * subgroupBroadcast(x, 4u);
-            sum[d + 5u] = sum[d + 5u] * decay + weight * subgroupBroadcast(x, 5u);
-            sum[d + 6u] = sum[d + 6u] * decay + weight * subgroupBroadcast(x, 6u);
-            sum[d + 7u] = sum[d + 7u] * decay + weight * subgroupBroadcast(x, 7u);
+            if LANES == 8u {
+                sum[d + 4u] = sum[d + 4u] * decay + weight * subgroupBroadcast(x, 4u);
+                sum[d + 5u] = sum[d + 5u] * decay + weight * subgroupBroadcast(x, 5u);
+                sum[d + 6u] = sum[d + 6u] * decay + weight * subgroupBroadcast(x, 6u);
+                sum[d + 7u] = sum[d + 7u] * decay + weight * subgroupBroadcast(x, 7u);
+            }
         }
     }
 

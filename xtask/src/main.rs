@@ -19,11 +19,12 @@ use steps::Report;
 const HELP: &str = "\
 cargo xtask CHORE
 
-  setup   install whatever is missing for the others, saying what and why before each
-  lint    fmt --check and clippy, native and wasm32
-  web     the page's modules by themselves; the worker's tests and the page, in headless Chromium with WebGPU on the CPU
-  serve   build the page and serve it on http://127.0.0.1:8080, again after every change
-  test    everything CI runs: setup, lint, tests, documentation, web, the command line end to end
+  setup       install whatever is missing for the others, saying what and why before each
+  lint        fmt --check and clippy, native and wasm32
+  web         the page's modules by themselves; the worker's tests and the page, in headless Chromium with WebGPU on the CPU
+  serve       build the page and serve it on http://127.0.0.1:8080, again after every change
+  bench-web   time training steps and rollouts in headless Chromium
+  test        everything CI runs: setup, lint, tests, documentation, web, the command line end to end
 
 Build output and tools are kept in one folder outside the clone: $EVENKEEL_CACHE, else
 $XDG_CACHE_HOME/evenkeel, else ~/.cache/evenkeel. A second run is quick.";
@@ -51,6 +52,7 @@ fn run(args: &[String]) -> Result<bool> {
         "setup" => setup::everything(&mut report),
         "lint" => steps::lint(&mut report),
         "web" => steps::web(&mut report),
+        "bench-web" => steps::bench_web(&mut report),
         "serve" => steps::serve(&mut report),
         "test" => steps::test(&mut report),
         "help" | "--help" | "-h" => println!("{HELP}"),

@@ -94,10 +94,20 @@ pub fn web(report: &mut Report) {
     let chromium = report.step("set-up: Chromium", setup::chromium);
     let runner = report.step("set-up: wasm-bindgen and wasm-pack", setup::wasm_test_runner);
     let ready = toolchain.as_ref().filter(|_| chromium.is_some() && runner.is_some());
-    report.step_after("tests in the browser's worker", ready, worker_tests);
+    report.step_after("tests in the browser's worker", ready, |toolchain| in_worker(toolchain, "suite", "300"));
     let trunk = report.step("set-up: trunk", setup::trunk);
     let page = report.step_after("page build", ready.filter(|_| trunk.is_some() && packages.is_some()), browser::build_page);
     report.step_after("page in the browser", page, |()| browser::page_works());
+}
+
+/// Steps and rollouts in a worker of headless Chromium, as a table.
+pub fn bench_web(report: &mut Report) {
+    let toolchain = report.step("set-up: wasm32 target", setup::wasm_target);
+    let browser =
+        report.step("set-up: Chromium, wasm-bindgen and wasm-pack", || setup::chromium().and_then(|()| setup::wasm_test_runner()));
+    report.step_after("bench in the browser's worker", toolchain.filter(|_| browser.is_some()), |toolchain| {
+        in_worker(&toolchain, "bench", "3600")
+    });
 }
 
 /// The page for a person, until it is interrupted.
@@ -155,15 +165,15 @@ fn command_line_end_to_end() -> Result<()> {
     Ok(())
 }
 
-/// Kernels, training and generation on WebGPU against the CPU twins, in a dedicated worker of headless Chromium. No adapter is a
-/// failure.
-fn worker_tests(toolchain: &Toolchain) -> Result<()> {
+/// Runs one of the web crate's test programs (`suite`: kernels, training and generation on WebGPU against the CPU twins) in a dedicated
+/// worker of headless Chromium. No adapter is a failure.
+fn in_worker(toolchain: &Toolchain, program: &str, most_seconds: &str) -> Result<()> {
     let driver = crate::command::which("chromedriver").ok_or_else(|| anyhow!("chromedriver is not on PATH"))?;
     let driver = driver.to_string_lossy();
     let args = ["test", "--headless", "--chrome", "--chromedriver", &driver, "--mode", "no-install", "--release"];
     let mut test = toolchain.command("wasm-pack", &args)?;
-    test.args(["crates/evenkeel-web", "--test", "suite"]);
+    test.args(["crates/evenkeel-web", "--test", program, "--", "--nocapture"]);
     // Seconds; the defaults of 20 and 5 are for machines that do nothing else.
-    test.env("WASM_BINDGEN_TEST_TIMEOUT", "300").env("WASM_BINDGEN_TEST_DRIVER_TIMEOUT", "60");
+    test.env("WASM_BINDGEN_TEST_TIMEOUT", most_seconds).env("WASM_BINDGEN_TEST_DRIVER_TIMEOUT", "60");
     run(&mut test)
 }

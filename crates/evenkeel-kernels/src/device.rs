@@ -8,6 +8,9 @@ use std::sync::{Mutex, OnceLock};
 use burn::tensor::Device;
 use burn::tensor::wgpu::{WgpuInitError, wgpu};
 
+use crate::launch::Variant;
+use crate::platform;
+
 /// What the user asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
@@ -68,20 +71,25 @@ pub fn lost() -> Option<String> {
     LOST.lock().expect("nobody panics while holding it").clone()
 }
 
-/// Whether the open adapter runs the kernels' subgroup forms, which need 8 lanes.
-pub fn has_subgroups() -> bool {
-    // In a browser a shader must ask for subgroups by a directive that native compilers refuse; there the default forms run.
-    !cfg!(target_family = "wasm") && SUBGROUP_LANES.get().is_some_and(|&lanes| lanes >= 8)
+/// The subgroup forms of the kernels that the open adapter runs, the widest last.
+pub fn subgroup_forms() -> &'static [Variant] {
+    match SUBGROUP_LANES.get() {
+        None | Some(0..4) => &[],
+        Some(4..8) => &[Variant::Subgroup4],
+        Some(8..) => &[Variant::Subgroup4, Variant::Subgroup8],
+    }
 }
 
-/// Whether they are the faster ones: on an adapter that computes on the CPU, where a load costs as much as many products
+/// The faster form on the open adapter: with subgroups where it computes on the CPU and a load costs as much as many products
 /// (`docs/performance.md`).
-pub(crate) fn prefers_subgroups() -> bool {
-    has_subgroups() && GPU.get().is_some_and(|selected| selected.software)
+pub(crate) fn preferred_form() -> Variant {
+    let is_software = GPU.get().is_some_and(|selected| selected.software);
+    subgroup_forms().last().copied().filter(|_| is_software).unwrap_or(Variant::Default)
 }
 
 /// Opens the device of that choice; asked again it gives the same device.
 pub async fn select(choice: DeviceChoice) -> Result<Selected, DeviceError> {
+    platform::construct();
     match choice {
         DeviceChoice::Cpu => Ok(cpu(None)),
         DeviceChoice::Gpu => gpu().await,
@@ -102,15 +110,17 @@ async fn gpu() -> Result<Selected, DeviceError> {
     if let Some(selected) = GPU.get() {
         return Ok(selected.clone());
     }
+    #[cfg(target_family = "wasm")]
+    crate::browser::request_subgroups();
     let selected = match Device::wgpu_options().tasks_max(LAUNCHES_PER_SUBMISSION).init_with_setup_async().await {
         Ok((device, setup)) => {
-            let lanes = setup.adapter.features().contains(wgpu::Features::SUBGROUP).then(|| setup.adapter.get_info().subgroup_min_size);
+            let lanes = has_subgroups(&setup.adapter).then(|| setup.adapter.get_info().subgroup_min_size);
             SUBGROUP_LANES.get_or_init(|| lanes.unwrap_or(0));
             setup.device.set_device_lost_callback(|_, reason| {
                 LOST.lock().expect("nobody panics while holding it").get_or_insert(reason);
             });
-            let features = features(setup.adapter.features());
-            Selected { memory: own_memory(&setup.adapter), features, ..describe(device, &setup.adapter.get_info()) }
+            let features = features(&setup.adapter);
+            Selected { memory: platform::own_memory(&setup.adapter), features, ..describe(device, &setup.adapter.get_info()) }
         }
         // Another caller was quicker, or burn's lazy start was: the runtime is there and stays.
         Err(WgpuInitError::Registration { .. }) => running(),
@@ -123,13 +133,23 @@ async fn gpu() -> Result<Selected, DeviceError> {
 }
 
 /// WebGPU's names of the optional features that matter to training.
-fn features(has: wgpu::Features) -> Vec<String> {
+fn features(adapter: &wgpu::Adapter) -> Vec<String> {
+    let has = |feature| adapter.features().contains(feature);
     let known = [
-        ("shader-f16", wgpu::Features::SHADER_F16),
-        ("subgroups", wgpu::Features::SUBGROUP),
-        ("timestamp-query", wgpu::Features::TIMESTAMP_QUERY),
+        ("shader-f16", has(wgpu::Features::SHADER_F16)),
+        ("subgroups", has_subgroups(adapter)),
+        ("timestamp-query", has(wgpu::Features::TIMESTAMP_QUERY)),
     ];
-    known.iter().filter(|(_, feature)| has.contains(*feature)).map(|(name, _)| (*name).to_string()).collect()
+    known.iter().filter(|(_, there)| *there).map(|(name, _)| (*name).to_string()).collect()
+}
+
+/// Whether shaders may use subgroups on the device that was opened.
+fn has_subgroups(adapter: &wgpu::Adapter) -> bool {
+    #[cfg(target_family = "wasm")]
+    let requested = crate::browser::subgroups_were_requested();
+    #[cfg(not(target_family = "wasm"))]
+    let requested = false;
+    requested || adapter.features().contains(wgpu::Features::SUBGROUP)
 }
 
 fn describe(device: Device, info: &wgpu::AdapterInfo) -> Selected {
@@ -158,30 +178,6 @@ fn running() -> Selected {
         features: vec![],
         note: None,
     }
-}
-
-/// Bytes of the adapter's device-local heaps. wgpu does not tell; under it Vulkan does, so that a model that cannot fit is
-/// refused before anything is allocated.
-#[cfg(any(target_os = "linux", target_os = "windows"))]
-fn own_memory(adapter: &wgpu::Adapter) -> Option<u64> {
-    const DEVICE_LOCAL: u32 = 1;
-    if adapter.get_info().device_type == wgpu::DeviceType::Cpu {
-        return None;
-    }
-    // SAFETY: nothing is created, changed or kept: two handles that outlive this call are asked for a table.
-    #[expect(unsafe_code, reason = "wgpu's native handles are only to be had through it; the one place in the project")]
-    let properties = unsafe {
-        let vulkan = adapter.as_hal::<wgpu::hal::api::Vulkan>()?;
-        vulkan.shared_instance().raw_instance().get_physical_device_memory_properties(vulkan.raw_physical_device())
-    };
-    let heaps = properties.memory_heaps_as_slice().iter();
-    Some(heaps.filter(|heap| heap.flags.as_raw() & DEVICE_LOCAL != 0).map(|heap| heap.size).sum()).filter(|bytes| *bytes > 0)
-}
-
-/// Elsewhere nobody asks the driver.
-#[cfg(not(any(target_os = "linux", target_os = "windows")))]
-fn own_memory(_adapter: &wgpu::Adapter) -> Option<u64> {
-    None
 }
 
 /// Whether some adapter is not a CPU in disguise. A browser shows one adapter and does not say: it counts.

@@ -29,13 +29,12 @@ const SUM_COLUMNS: usize = 16;
 /// Largest head dimension of attention's subgroup forms: the rows of a lane are variables, and a driver's compiler takes
 /// minutes over more of them.
 const SUBGROUP_HEAD_DIM: usize = 32;
-/// Queries or keys that a workgroup of attention's subgroup forms owns.
-const SUBGROUP_BLOCK: usize = 32;
+/// Queries or keys that a lane of attention's subgroup forms owns.
+const SUBGROUP_BLOCK: usize = 4;
 /// Numbers of its row that a lane should have before the tree over the lanes costs less than they do.
 const NUMBERS_PER_LANE: usize = 8;
-/// Rows and columns that a workgroup of each product owns.
+/// Rows and columns that a workgroup of the default product owns.
 const MATMUL_TILE: [usize; 2] = [64, 64];
-const MATMUL_SUBGROUP_TILE: [usize; 2] = [32, 64];
 /// Largest head dimension at which three tiles of 16 rows fit 16 KiB of workgroup memory; above it tiles have 8 rows.
 const WIDE_BLOCK_HEAD_DIM: usize = 64;
 
@@ -80,10 +79,10 @@ impl Plan {
         let [b, t, h, d] = q.meta.shape().dims();
         let [_, s, k, _] = k.meta.shape().dims();
         let variant = if d <= SUBGROUP_HEAD_DIM { variant() } else { Variant::Default };
-        let block = match variant {
-            Variant::Subgroup => SUBGROUP_BLOCK,
-            Variant::Default if d <= WIDE_BLOCK_HEAD_DIM => 16,
-            Variant::Default => 8,
+        let block = match variant.subgroup_lanes() {
+            Some(lanes) => SUBGROUP_BLOCK * lanes as usize,
+            None if d <= WIDE_BLOCK_HEAD_DIM => 16,
+            None => 8,
         };
         Self { b, t, s, h, k, d, block, variant, scale }
     }
@@ -91,9 +90,9 @@ impl Plan {
     /// The form of a kernel that this plan is made for.
     fn kernel(&self, default: &Kernel, subgroup: &Kernel) -> Specialised {
         let head_dim = ("HEAD_DIM", self.d as u32);
-        match self.variant {
-            Variant::Default => Specialised::new(default, &[("BLOCK", self.block as u32), head_dim]),
-            Variant::Subgroup => Specialised::new(subgroup, &[head_dim]),
+        match self.variant.subgroup_lanes() {
+            None => Specialised::new(default, &[("BLOCK", self.block as u32), head_dim]),
+            Some(lanes) => Specialised::new(subgroup, &[("LANES", lanes), head_dim]),
         }
     }
 
@@ -399,12 +398,12 @@ fn product(a: CubeTensor, b: CubeTensor, [bias, residual]: [Option<CubeTensor>; 
     let [has_bias, has_residual] = [&bias, &residual].map(|x| usize::from(x.is_some()));
     let [bias, residual] = [bias, residual].map(|x| or_unread(x, &a));
     let params = [m, n, k, a_strides[0], a_strides[1], b_strides[0], b_strides[1], has_bias, has_residual].map(|x| x as u32);
-    let (kernel, [rows, columns]) = match variant() {
-        Variant::Default => (&MATMUL_TILED, MATMUL_TILE),
-        Variant::Subgroup => (&MATMUL_SUBGROUP, MATMUL_SUBGROUP_TILE),
+    let (kernel, [rows, columns]) = match variant().subgroup_lanes() {
+        None => (Specialised::new(&MATMUL_TILED, &[]), MATMUL_TILE),
+        Some(lanes) => (Specialised::new(&MATMUL_SUBGROUP, &[("LANES", lanes)]), [4 * lanes, lanes * lanes].map(|x| x as usize)),
     };
     let groups = m.div_ceil(rows) * n.div_ceil(columns);
-    launch(Specialised::new(kernel, &[]), groups, &[&a, &b, &bias, &residual, out], &params);
+    launch(kernel, groups, &[&a, &b, &bias, &residual, out], &params);
 }
 
 /// A binding must be there even where the shader does not read it.
@@ -420,11 +419,15 @@ fn or_none(angles: Option<Angles<CubeBackend>>, like: &CubeTensor) -> ((&'static
     }
 }
 
-/// Lanes of a workgroup that owns one row of `width` numbers: a power of two, no smaller than the subgroups of most GPUs;
-/// on an adapter that computes on the CPU a subgroup has 8.
+/// Lanes of a workgroup that owns one row of `width` numbers: a power of two, no smaller than the subgroups of most GPUs. On an
+/// adapter that computes on the CPU a barrier between subgroups costs more than their lanes save.
 fn row_lanes(width: usize) -> u32 {
-    let fewest = if variant() == Variant::Subgroup { 8 } else { 32 };
-    ((width / NUMBERS_PER_LANE) as u32).next_power_of_two().clamp(fewest, MOST_LANES)
+    let (fewest, most) = match variant() {
+        Variant::Default => (32, MOST_LANES),
+        Variant::Subgroup4 => (4, 4),
+        Variant::Subgroup8 => (8, MOST_LANES),
+    };
+    ((width / NUMBERS_PER_LANE) as u32).next_power_of_two().clamp(fewest, most)
 }
 
 /// Sizes and strides of the matrix that `x` stands for.

@@ -85,7 +85,8 @@ impl Specialised {
         Self { name: kernel.name, source: kernel.source, consts: consts.to_vec(), mutation }
     }
 
-    /// The WGSL text with each `const NAME = …u;` line set.
+    /// The WGSL text with each `const NAME = …u;` line set; in a browser with the directives that subgroups need there, which
+    /// native compilers refuse (naga 30).
     ///
     /// # Panics
     /// When a line to be replaced is not there exactly once.
@@ -104,7 +105,9 @@ impl Specialised {
             });
             text = lines.collect::<Vec<_>>().join("\n");
         }
-        text
+        // A workgroup that is one subgroup takes every turn together, which a browser's analysis cannot see.
+        let directives = ["enable subgroups;\n", "diagnostic(off, subgroup_uniformity);\n"];
+        if cfg!(target_family = "wasm") && self.name.ends_with("subgroup") { directives.concat() + &text } else { text }
     }
 }
 
@@ -189,27 +192,55 @@ impl Mutation {
     }
 }
 
-/// Which of two forms of a kernel runs, where there are two.
+/// Which form of a kernel runs, where there are more than one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variant {
     /// Within WebGPU's default limits.
     Default,
-    /// With subgroups of at least 8 lanes.
-    Subgroup,
+    /// With subgroups of 4 lanes or more.
+    Subgroup4,
+    /// With subgroups of 8 lanes or more.
+    Subgroup8,
+}
+
+impl Variant {
+    /// Lanes of a workgroup that is one subgroup.
+    pub(crate) fn subgroup_lanes(self) -> Option<u32> {
+        match self {
+            Self::Default => None,
+            Self::Subgroup4 => Some(4),
+            Self::Subgroup8 => Some(8),
+        }
+    }
 }
 
 /// The form that a thread asks for (tests, benchmarks), else the one that suits the adapter.
 pub(crate) fn variant() -> Variant {
-    VARIANT.get().unwrap_or_else(|| if crate::device::prefers_subgroups() { Variant::Subgroup } else { Variant::Default })
+    VARIANT.get().unwrap_or_else(crate::device::preferred_form)
 }
 
-/// Runs `f` with one form of every kernel that has two. The caller has probed the adapter
-/// ([`crate::device::has_subgroups`]).
+/// Runs `f` with one form of every kernel that has more than one. The caller has probed the adapter
+/// ([`crate::device::subgroup_forms`]).
 pub fn with_variant<T>(variant: Variant, f: impl FnOnce() -> T) -> T {
+    let _asked = ask_for(variant);
+    f()
+}
+
+/// As [`with_variant`], until what is returned is dropped.
+pub fn ask_for(variant: Variant) -> Asked {
     VARIANT.set(Some(variant));
-    let result = f();
-    VARIANT.set(None);
-    result
+    Asked(())
+}
+
+/// See [`ask_for`].
+#[derive(Debug)]
+#[must_use]
+pub struct Asked(());
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        VARIANT.set(None);
+    }
 }
 
 thread_local! {

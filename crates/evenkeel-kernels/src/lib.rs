@@ -9,6 +9,8 @@ mod attention;
 mod backend;
 pub mod bench;
 mod block;
+#[cfg(target_family = "wasm")]
+mod browser;
 pub mod device;
 mod flex;
 mod gather;
@@ -21,6 +23,7 @@ mod logprob;
 mod loss;
 mod norm;
 mod optim;
+mod platform;
 pub mod profile;
 pub mod reference;
 mod rope;

@@ -7,7 +7,7 @@ use evenkeel_kernels::launch::{Mutation, Variant, with_mutation, with_variant};
 
 use crate::block_cases::BLOCKS;
 use crate::cases::{ATTENTION, LOGITS, Maths};
-use crate::common::{Output, Run, Tolerance, compare, cpu, gpu, subgroups};
+use crate::common::{Output, Run, Tolerance, compare, cpu, gpu, subgroup_forms};
 use crate::sampling_cases::SAMPLING;
 use crate::twins::{ATTENTION_OUTLIER_TOLERANCE, BLOCK_TOLERANCE, LOGITS_TOLERANCE, MATMUL_TOLERANCE, SHARP_TOLERANCE};
 
@@ -99,7 +99,7 @@ pub const MATMUL_SUBGROUP_DEFECTS: &[Defect] = &[
     defect("last row skipped", "matmul/subgroup", "row >= params[0] {", "row + 1u >= params[0] {"),
     defect("residual forgotten", "matmul/subgroup", "total += residual[", "total += 0.0 * residual["),
     defect("bias of another column", "matmul/subgroup", "bias[column]", "bias[0u * column]"),
-    defect("row of another lane", "matmul/subgroup", "subgroupBroadcast(a1, 5u)", "subgroupBroadcast(a1, 4u)"),
+    defect("row of another lane", "matmul/subgroup", "subgroupBroadcast(a1, 3u)", "subgroupBroadcast(a1, 2u)"),
 ];
 
 pub const BLOCK_DEFECTS: &[Defect] = &[
@@ -214,8 +214,8 @@ fn attention_defects_fail() {
     let runs: Vec<_> = runs.iter().map(|run| run as Run).collect();
     let all = |defects| all_are_noticed("attention_defects_fail", defects, ATTENTION_OUTLIER_TOLERANCE, &runs);
     with_variant(Variant::Default, || all(ATTENTION_DEFECTS));
-    if gpu("attention_defects_fail").is_some() && subgroups("attention_defects_fail") {
-        with_variant(Variant::Subgroup, || all(ATTENTION_SUBGROUP_DEFECTS));
+    for form in subgroup_forms("attention_defects_fail") {
+        with_variant(*form, || all(ATTENTION_SUBGROUP_DEFECTS));
     }
 }
 
@@ -231,8 +231,8 @@ fn matmul_defects_fail() {
     let runs = block_runs(|name| name == "linear, odd");
     let runs: Vec<_> = runs.iter().map(|run| run as Run).collect();
     with_variant(Variant::Default, || all_are_noticed("matmul_defects_fail", MATMUL_DEFECTS, MATMUL_TOLERANCE, &runs));
-    if gpu("matmul_defects_fail").is_some() && subgroups("matmul_defects_fail") {
-        with_variant(Variant::Subgroup, || all_are_noticed("matmul_defects_fail", MATMUL_SUBGROUP_DEFECTS, MATMUL_TOLERANCE, &runs));
+    for form in subgroup_forms("matmul_defects_fail") {
+        with_variant(*form, || all_are_noticed("matmul_defects_fail", MATMUL_SUBGROUP_DEFECTS, MATMUL_TOLERANCE, &runs));
     }
 }
 

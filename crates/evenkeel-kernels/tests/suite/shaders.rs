@@ -14,7 +14,11 @@ fn specialisations(kernel: &Kernel) -> Vec<Vec<(&'static str, u32)>> {
     let has = |constant: &str| kernel.source.contains(&format!("\nconst {constant} = "));
     match (has("BLOCK"), has("HEAD_DIM")) {
         (true, true) => [(16, 1), (16, 5), (16, 64), (8, 65), (8, 128)].map(|(block, d)| vec![("BLOCK", block), ("HEAD_DIM", d)]).to_vec(),
+        (false, true) if has("LANES") => {
+            [4, 8].into_iter().flat_map(|lanes| [1, 32].map(|d| vec![("LANES", lanes), ("HEAD_DIM", d)])).collect()
+        }
         (false, true) => [1, 128].map(|d| vec![("HEAD_DIM", d)]).to_vec(),
+        _ if has("LANES") && kernel.name.contains("subgroup") => vec![vec![("LANES", 4)]],
         _ => vec![],
     }
 }

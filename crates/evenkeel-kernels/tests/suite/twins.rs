@@ -6,7 +6,7 @@ use evenkeel_kernels::{Layout, linear_bias};
 
 use crate::block_cases::BLOCKS;
 use crate::cases::{ATTENTION, LOGITS, Maths};
-use crate::common::{Numbers, Output, Run, Tolerance, compare, cpu, floats, gpu, read, subgroups};
+use crate::common::{Numbers, Output, Run, Tolerance, compare, cpu, floats, gpu, read, subgroup_forms};
 use crate::sampling_cases::SAMPLING;
 
 /// Sums of up to 128 f32 products against f64 sums.
@@ -29,11 +29,11 @@ fn check(test: &str, case: &str, tolerance: Tolerance, run: Run) {
     }
 }
 
-/// The default form, and the subgroup form where the adapter has subgroups.
-fn in_both_forms(test: &str, case: &str, tolerance: Tolerance, run: Run) {
+/// The default form, and the subgroup forms where the adapter has subgroups.
+fn in_all_forms(test: &str, case: &str, tolerance: Tolerance, run: Run) {
     with_variant(Variant::Default, || check(test, case, tolerance, run));
-    if gpu(test).is_some() && subgroups(test) {
-        with_variant(Variant::Subgroup, || check(&format!("{test}, subgroups"), case, tolerance, run));
+    for form in subgroup_forms(test) {
+        with_variant(*form, || check(&format!("{test}, {form:?}"), case, tolerance, run));
     }
 }
 
@@ -41,7 +41,7 @@ fn in_both_forms(test: &str, case: &str, tolerance: Tolerance, run: Run) {
 fn attention_equals_its_twin() {
     for case in ATTENTION {
         let tolerance = if case.outliers { ATTENTION_OUTLIER_TOLERANCE } else { ATTENTION_TOLERANCE };
-        in_both_forms("attention", case.name, tolerance, &|device| case.run(Maths::Ours, device));
+        in_all_forms("attention", case.name, tolerance, &|device| case.run(Maths::Ours, device));
     }
 }
 
@@ -56,9 +56,9 @@ fn token_logprob_equals_its_twin() {
 pub const MATMUL_TOLERANCE: Tolerance = Tolerance { abs: 1e-4, rel: 1e-5 };
 
 #[test]
-fn linear_equals_its_twin_in_both_forms() {
+fn linear_equals_its_twin_in_all_forms() {
     for case in BLOCKS.iter().filter(|case| case.name.starts_with("linear")) {
-        in_both_forms("linear", case.name, MATMUL_TOLERANCE, &|device| (case.run)(case.sizes, Maths::Ours, device));
+        in_all_forms("linear", case.name, MATMUL_TOLERANCE, &|device| (case.run)(case.sizes, Maths::Ours, device));
     }
 }
 

@@ -1,0 +1,48 @@
+//! What no library below does for us. The one module of the project with unsafe code.
+
+use burn::tensor::wgpu::wgpu;
+
+/// Runs the constructors that burn's crates register themselves with; the second call does nothing.
+///
+/// Naming the linker's function is what matters: in a module where nobody calls it, the linker has every exported function call it,
+/// and each call from JavaScript, a tensor's every allocation, would run thousands of constructors (`inventory` 0.3, "WebAssembly and
+/// constructors").
+#[cfg(target_family = "wasm")]
+pub(crate) fn construct() {
+    #[expect(unsafe_code, reason = "the linker's function has no safe name")]
+    unsafe extern "C" {
+        fn __wasm_call_ctors();
+    }
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    // SAFETY: it takes nothing, and constructors of `inventory` may run at any time and more than once.
+    #[expect(unsafe_code, reason = "a function of the linker")]
+    ONCE.call_once(|| unsafe { __wasm_call_ctors() });
+}
+
+/// Elsewhere the loader has run them.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn construct() {}
+
+/// Bytes of the adapter's device-local heaps. wgpu does not tell; under it Vulkan does, so that a model that cannot fit is
+/// refused before anything is allocated.
+#[cfg(any(target_os = "linux", target_os = "windows"))]
+pub(crate) fn own_memory(adapter: &wgpu::Adapter) -> Option<u64> {
+    const DEVICE_LOCAL: u32 = 1;
+    if adapter.get_info().device_type == wgpu::DeviceType::Cpu {
+        return None;
+    }
+    // SAFETY: nothing is created, changed or kept: two handles that outlive this call are asked for a table.
+    #[expect(unsafe_code, reason = "wgpu's native handles are only to be had through it")]
+    let properties = unsafe {
+        let vulkan = adapter.as_hal::<wgpu::hal::api::Vulkan>()?;
+        vulkan.shared_instance().raw_instance().get_physical_device_memory_properties(vulkan.raw_physical_device())
+    };
+    let heaps = properties.memory_heaps_as_slice().iter();
+    Some(heaps.filter(|heap| heap.flags.as_raw() & DEVICE_LOCAL != 0).map(|heap| heap.size).sum()).filter(|bytes| *bytes > 0)
+}
+
+/// Elsewhere nobody asks the driver.
+#[cfg(not(any(target_os = "linux", target_os = "windows")))]
+pub(crate) fn own_memory(_adapter: &wgpu::Adapter) -> Option<u64> {
+    None
+}
