@@ -2,14 +2,13 @@
 // it on the way. Up to the comparison nothing is done that changes a number, so that other tests can compare theirs with it.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import test from "node:test";
 
 import { open } from "./support/browser.mjs";
 import { eventsOf, hear, heardWhole, isDone, isOver, isPaused, stepsDone, stepsOf, totalSteps } from "./support/heard.mjs";
 import { WHOLE_LESSON_SECONDS, keep } from "./support/undisturbed.mjs";
-import { becomes, button, choice, goTo, rank, speak, start } from "./support/visitor.mjs";
+import { becomes, button, choice, download, downloadModel, goTo, rank, speak, start } from "./support/visitor.mjs";
 import { heapOf, watchTasks } from "./support/watch.mjs";
 
 const LONGEST_TASK_MS = 50;
@@ -146,19 +145,12 @@ test("the lesson, from the one button to the comparison, and what a visitor does
   await part("a model is downloaded in Hugging Face's layout", async () => {
     await goTo(page, "Your own");
     await choice(page, "own", "Model").selectOption("ppo");
-    const downloading = page.waitForEvent("download");
-    await button(page, "Download the model (zip)").click();
-    const zip = await (await downloading).path();
-    execFileSync("unzip", ["-tqq", zip]);
-    const config = JSON.parse(execFileSync("unzip", ["-p", zip, "config.json"], { encoding: "utf8" }));
-    assert.deepEqual(config.architectures, ["LlamaForCausalLM"]);
+    await downloadModel(page);
   });
 
   await part("a run is downloaded as the events that it was made of", async () => {
     await choice(page, "own", "Run").selectOption("dpo");
-    const downloading = page.waitForEvent("download");
-    await button(page, "Download the run (JSONL)").click();
-    const lines = readFileSync(await (await downloading).path(), "utf8").trim().split("\n");
+    const lines = readFileSync(await download(page, "Download the run (JSONL)"), "utf8").trim().split("\n");
     const events = lines.map((line) => JSON.parse(line));
     assert.deepEqual(stepsOf(events).dpo, stepsOf(await eventsOf(page)).dpo);
   });

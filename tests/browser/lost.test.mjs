@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { open } from "./support/browser.mjs";
-import { eventsOf, hear, isOver, stepsDone, stepsOf } from "./support/heard.mjs";
+import { eventsOf, hear, isOver, isSaved, stepsDone, stepsOf } from "./support/heard.mjs";
 import { undisturbed } from "./support/undisturbed.mjs";
 import { start } from "./support/visitor.mjs";
 
@@ -39,8 +39,8 @@ test("a lost device costs seconds, not the lesson", async (t) => {
   t.after(() => browser.close());
   await watchDevices(page);
   await start(page);
-  await hear(page, "a step that is saved", (events) => events.some(({ event, stage, step }) => event === "saved" && stage === "sft" && step > 0));
-  const before = stepsDone(await eventsOf(page), "sft");
+  await hear(page, "an iteration of PPO that is saved", (events) => isSaved(events, "ppo"));
+  const before = stepsDone(await eventsOf(page), "ppo");
 
   const worker = await presentWorker(page);
   const destroyed = await worker.evaluate(() => devices.map((device) => device.destroy()).length);
@@ -48,9 +48,9 @@ test("a lost device costs seconds, not the lesson", async (t) => {
   await hear(page, "the loss", (events) => events.some(({ event }) => event === "lost"), 60);
   await page.locator(".notice.warn").getByText("the page goes on from the last checkpoint").waitFor({ timeout: 120_000 });
 
-  await hear(page, "a step beyond the loss", (events) => stepsDone(events, "sft") > before);
-  await hear(page, "the end of the reward model's run", (events) => isOver(events, "reward"));
+  await hear(page, "an iteration beyond the loss", (events) => stepsDone(events, "ppo") > before);
+  await hear(page, "the end of PPO", (events) => isOver(events, "ppo"));
   const got = stepsOf(await eventsOf(page));
-  for (const run of ["sft", "preferences", "reward"]) assert.deepEqual(got[run], wanted[run], run);
+  for (const run of ["sft", "preferences", "reward", "ppo"]) assert.deepEqual(got[run], wanted[run], run);
   await session.close();
 });

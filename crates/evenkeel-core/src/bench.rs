@@ -112,24 +112,22 @@ pub struct StepRow {
     pub launches: usize,
 }
 
-/// Times SFT, DPO, a rollout of one row and of 64, and the parts of a PPO iteration (64 prompts, 32 new tokens, 4 epochs).
-/// `clock` returns milliseconds since any fixed moment.
+/// Times SFT, DPO, a rollout of one row and of 64, and the parts of a PPO iteration (64 prompts, 32 new tokens, 4 epochs), and tells each
+/// row as soon as it is known.  `clock` returns milliseconds since any fixed moment.
 ///
 /// # Errors
 /// [`crate::Error::Device`].
-pub async fn steps(device: &Device, clock: impl Fn() -> f64) -> Result<Vec<StepRow>> {
+pub async fn steps(device: &Device, clock: impl Fn() -> f64, mut tell: impl FnMut(StepRow)) -> Result<()> {
     let (small, medium) = (BenchModel::small(), BenchModel::medium());
-    let mut rows = Vec::new();
     for model in [&small, &medium] {
-        let mut trainer = model.sft(device);
-        rows.push(training("SFT step", model, &mut trainer, &clock).await?);
+        tell(training("SFT step", model, &mut model.sft(device), &clock).await?);
     }
-    rows.push(training("DPO step", &small, &mut small.dpo(device).await?, &clock).await?);
+    tell(training("DPO step", &small, &mut small.dpo(device).await?, &clock).await?);
     for count in [1, PROMPTS] {
-        rows.push(rollout(&small, count, device, &clock).await?);
+        tell(rollout(&small, count, device, &clock).await?);
     }
-    rows.extend(ppo(&small, device, &clock).await?);
-    Ok(rows)
+    ppo(&small, device, &clock).await?.into_iter().for_each(tell);
+    Ok(())
 }
 
 async fn training(what: &'static str, model: &BenchModel, trainer: &mut impl Trainer, clock: &impl Fn() -> f64) -> Result<StepRow> {

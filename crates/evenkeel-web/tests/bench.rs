@@ -13,9 +13,14 @@ wasm_bindgen_test_configure!(run_in_dedicated_worker);
 async fn bench() {
     let gpu = select(DeviceChoice::Gpu).await.unwrap();
     console_log!("| {} | model | ms (fastest to slowest) | tokens/s | launches |\n|---|---|---|---|---|", gpu.name);
-    for row in steps(&gpu.device, || 1e3 * browser::seconds()).await.unwrap() {
-        let [median, fastest, slowest] = row.ms.map(|ms| ms.round());
-        let speed = row.tokens_per_second.round();
-        console_log!("| {} | {} | {median} ({fastest} to {slowest}) | {speed} | {} |", row.what, row.model, row.launches);
-    }
+    let told = steps(
+        &gpu.device,
+        || 1e3 * browser::seconds(),
+        |row| {
+            let [median, fastest, slowest] = row.ms.map(|ms| ms.round());
+            let speed = row.tokens_per_second.round();
+            console_log!("| {} | {} | {median} ({fastest} to {slowest}) | {speed} | {} |", row.what, row.model, row.launches);
+        },
+    );
+    told.await.unwrap();
 }

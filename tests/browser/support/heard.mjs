@@ -113,6 +113,11 @@ export function isOver(events, stage) {
   return events.some((event) => event.event === "cost" && event.stage === stage);
 }
 
+/** Whether a step of the run `stage` is in the browser's storage. @param {any[]} events @param {string} stage */
+export function isSaved(events, stage) {
+  return events.some((event) => event.event === "saved" && event.stage === stage && event.step > 0);
+}
+
 /** Whether the whole lesson has been played. @param {any[]} events */
 export function isDone(events) {
   return isOver(events, "compare") && isPaused(events);

@@ -1,6 +1,7 @@
 // What a visitor does on the page, by the words that are on it.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { hear } from "./heard.mjs";
@@ -46,6 +47,21 @@ export async function rank(page) {
   await cards.first().waitFor({ timeout: 120_000 });
   for (let left = (await cards.count()) - 1; left > 0; left -= 1) await ranker.locator('.view-ranking-answer[aria-pressed="false"]').first().press("Enter");
   await ranker.locator('[data-keep="submit"]').press("Enter");
+}
+
+/** Downloads what a button gives. @param {Page} page @param {string} name of the button @returns {Promise<string>} the file */
+export async function download(page, name) {
+  const downloading = page.waitForEvent("download");
+  await button(page, name).click();
+  return (await downloading).path();
+}
+
+/** Downloads the chosen model and checks that it is one in Hugging Face's layout. @param {Page} page */
+export async function downloadModel(page) {
+  const zip = await download(page, "Download the model (zip)");
+  execFileSync("unzip", ["-tqq", zip]);
+  const config = JSON.parse(execFileSync("unzip", ["-p", zip, "config.json"], { encoding: "utf8" }));
+  assert.deepEqual(config.architectures, ["LlamaForCausalLM"]);
 }
 
 /** Waits until `get` gives `wanted`, looking again and again. @template T @param {() => Promise<T>} get @param {T} wanted @param {string} what */

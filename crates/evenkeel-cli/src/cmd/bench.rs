@@ -21,7 +21,8 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         if args.json { kernels_json(&name, &rows)? } else { kernels_table(&rows)? }
     }
     if args.part != Some(BenchPart::Kernels) {
-        let rows = pollster::block_on(core_bench::steps(&selected.device, clock))?;
+        let mut rows = Vec::new();
+        pollster::block_on(core_bench::steps(&selected.device, clock, |row| rows.push(row)))?;
         if args.json { steps_json(&name, &rows)? } else { steps_table(&rows)? }
     }
     Ok(())

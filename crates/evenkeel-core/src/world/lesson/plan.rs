@@ -74,20 +74,20 @@ pub(super) const HELD_OUT_RANKINGS: usize = 8;
 
 impl Plan {
     /// The presets of the page by name; `small` is the default, with which the command line's demo runs. `tiny` is for weak GPUs, and
-    /// `micro` for tests: it shows every part at work and learns next to nothing.
+    /// `micro` for tests: it shows every part at work, 50 steps of each run, and learns next to nothing.
     pub fn presets() -> BTreeMap<String, Self> {
         let small = Self::default();
         let tiny = Self { hidden_size: 64, sft_steps: 200, ranked_prompts: 512, ppo_iterations: 16, ..small.clone() };
         let micro = Self {
             hidden_size: 32,
             num_hidden_layers: 1,
-            sft_steps: 12,
+            sft_steps: 50,
             sft_rows: 8,
             ranked_prompts: 16,
-            reward_epochs: 4.0,
-            ppo_iterations: 4,
+            reward_epochs: 50.0,
+            ppo_iterations: 50,
             ppo_rows: 8,
-            dpo_steps: 8,
+            dpo_steps: 50,
             dpo_pairs: 4,
             held_out: 8,
             ..small.clone()
