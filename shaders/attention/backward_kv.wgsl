@@ -2,15 +2,15 @@
 // q, dout [B,T,H,D]  k, v, dk, dv [B,S,K,D]  rows [B,H,T] of (lse, delta, first, last), see backward_rows.wgsl
 // One workgroup owns BLOCK keys of one key/value head and walks over all queries of the heads that read it, BLOCK at a
 // time; a block of queries that sees none of the keys is skipped. q and dout take turns in one tile, so q is loaded
-// twice. Lane (j, i) computes p and ds of key j and query i, then the columns i, i + BLOCK, … of rows j of dk and dv.
+// twice. Lane (j, i) computes p and ds of key j and query i, then the words i, i + BLOCK, … of rows j of dk and dv, four numbers each.
 // Each output has one owner: no atomics on floats, the same sums every time.
 // Source: Dao et al. 2022, algorithm 4. Twin: evenkeel-kernels/src/reference/attention.rs (backward)
 const BLOCK = 16u;
 const HEAD_DIM = 64u;
 
 const LANES = BLOCK * BLOCK;
-const STRIDE = HEAD_DIM + 1u; // one float of padding: rows start in different memory banks
-const COLUMNS = (HEAD_DIM + BLOCK - 1u) / BLOCK;
+const WORDS = (HEAD_DIM + 3u) / 4u;
+const STRIDE = WORDS + 1u; // a word of padding: rows start in different memory banks
 
 @group(0) @binding(0) var<storage, read_write> q: array<f32>;
 @group(0) @binding(1) var<storage, read_write> k: array<f32>;
@@ -21,12 +21,64 @@ const COLUMNS = (HEAD_DIM + BLOCK - 1u) / BLOCK;
 @group(0) @binding(6) var<storage, read_write> dv: array<f32>;
 @group(0) @binding(7) var<storage, read> params: array<u32>; // [T, S, H, K, tiles of S, workgroups, scale as f32 bits]
 
-var<workgroup> k_tile: array<f32, BLOCK * STRIDE>;
-var<workgroup> v_tile: array<f32, BLOCK * STRIDE>;
-var<workgroup> query_tile: array<f32, BLOCK * STRIDE>;
+var<workgroup> k_tile: array<vec4<f32>, BLOCK * STRIDE>;
+var<workgroup> v_tile: array<vec4<f32>, BLOCK * STRIDE>;
+var<workgroup> query_tile: array<vec4<f32>, BLOCK * STRIDE>;
 var<workgroup> weights: array<f32, LANES>;
 var<workgroup> spans: array<vec2<i32>, BLOCK>;
 var<workgroup> span: vec2<i32>; // of the whole block
+
+// Word w of the row of HEAD_DIM numbers at `at`; 0 beyond them.
+fn q_word(at: u32, w: u32) -> vec4<f32> {
+    if 4u * w + 3u < HEAD_DIM { return vec4(q[at + 4u * w], q[at + 4u * w + 1u], q[at + 4u * w + 2u], q[at + 4u * w + 3u]); }
+    var word = vec4(0.0);
+    for (var d = 4u * w; d < HEAD_DIM; d++) { word[d % 4u] = q[at + d]; }
+    return word;
+}
+
+fn k_word(at: u32, w: u32) -> vec4<f32> {
+    if 4u * w + 3u < HEAD_DIM { return vec4(k[at + 4u * w], k[at + 4u * w + 1u], k[at + 4u * w + 2u], k[at + 4u * w + 3u]); }
+    var word = vec4(0.0);
+    for (var d = 4u * w; d < HEAD_DIM; d++) { word[d % 4u] = k[at + d]; }
+    return word;
+}
+
+fn v_word(at: u32, w: u32) -> vec4<f32> {
+    if 4u * w + 3u < HEAD_DIM { return vec4(v[at + 4u * w], v[at + 4u * w + 1u], v[at + 4u * w + 2u], v[at + 4u * w + 3u]); }
+    var word = vec4(0.0);
+    for (var d = 4u * w; d < HEAD_DIM; d++) { word[d % 4u] = v[at + d]; }
+    return word;
+}
+
+fn dout_word(at: u32, w: u32) -> vec4<f32> {
+    if 4u * w + 3u < HEAD_DIM { return vec4(dout[at + 4u * w], dout[at + 4u * w + 1u], dout[at + 4u * w + 2u], dout[at + 4u * w + 3u]); }
+    var word = vec4(0.0);
+    for (var d = 4u * w; d < HEAD_DIM; d++) { word[d % 4u] = dout[at + d]; }
+    return word;
+}
+
+fn store(at: u32, w: u32, of_k: vec4<f32>, of_v: vec4<f32>) {
+    if w >= WORDS { return; }
+    for (var d = 4u * w; d < min(4u * w + 4u, HEAD_DIM); d++) {
+        dk[at + d] = of_k[d % 4u];
+        dv[at + d] = of_v[d % 4u];
+    }
+}
+
+var<private> dk_sums: mat4x4<f32>; // a column for each of a lane's words
+var<private> dv_sums: mat4x4<f32>;
+
+// sums + weight times row x of the tile, in the words of a lane.
+fn with_row(sums: mat4x4<f32>, x: u32, i: u32, weight: f32) -> mat4x4<f32> {
+    var more = sums;
+    more[0] += weight * query_tile[x * STRIDE + min(i, WORDS - 1u)];
+    if WORDS > BLOCK { more[1] += weight * query_tile[x * STRIDE + min(i + BLOCK, WORDS - 1u)]; }
+    if WORDS > 2u * BLOCK {
+        more[2] += weight * query_tile[x * STRIDE + min(i + 2u * BLOCK, WORDS - 1u)];
+        more[3] += weight * query_tile[x * STRIDE + min(i + 3u * BLOCK, WORDS - 1u)];
+    }
+    return more;
+}
 
 @compute @workgroup_size(LANES)
 fn main(
@@ -52,13 +104,11 @@ fn main(
     let key = first_key + j;
     let live = key < s;
     let key_at = ((batch * s + min(key, s - 1u)) * kv + kv_head) * HEAD_DIM;
-    for (var d = i; d < HEAD_DIM; d += BLOCK) {
-        k_tile[j * STRIDE + d] = k[key_at + d];
-        v_tile[j * STRIDE + d] = v[key_at + d];
+    for (var w = i; w < WORDS; w += BLOCK) {
+        k_tile[j * STRIDE + w] = k_word(key_at, w);
+        v_tile[j * STRIDE + w] = v_word(key_at, w);
     }
 
-    var dk_sum: array<f32, COLUMNS>;
-    var dv_sum: array<f32, COLUMNS>;
     let steps = (t + BLOCK - 1u) / BLOCK;
     for (var step = 0u; step < heads * steps; step++) {
         let head = kv_head * heads + step / steps;
@@ -80,47 +130,34 @@ fn main(
         let sees = live && i32(key) >= begins && i32(key) <= ends;
 
         let at = ((batch * t + min(start + j, t - 1u)) * h + head) * HEAD_DIM;
-        for (var d = i; d < HEAD_DIM; d += BLOCK) { query_tile[j * STRIDE + d] = q[at + d]; }
+        for (var w = i; w < WORDS; w += BLOCK) { query_tile[j * STRIDE + w] = q_word(at, w); }
         workgroupBarrier();
         var weight = 0.0;
         if sees {
             var score = 0.0;
-            for (var d = 0u; d < HEAD_DIM; d++) { score += query_tile[i * STRIDE + d] * k_tile[j * STRIDE + d]; }
+            for (var w = 0u; w < WORDS; w++) { score += dot(query_tile[i * STRIDE + w], k_tile[j * STRIDE + w]); }
             weight = exp(scale * score - bitcast<f32>(facts.x));
         }
         weights[lane] = weight;
         workgroupBarrier();
 
-        for (var d = i; d < HEAD_DIM; d += BLOCK) { query_tile[j * STRIDE + d] = dout[at + d]; }
+        for (var w = i; w < WORDS; w += BLOCK) { query_tile[j * STRIDE + w] = dout_word(at, w); }
         workgroupBarrier();
         var dp = 0.0;
-        for (var d = 0u; d < HEAD_DIM; d++) { dp += query_tile[i * STRIDE + d] * v_tile[j * STRIDE + d]; }
-        for (var x = 0u; x < BLOCK; x++) {
-            for (var c = 0u; c < COLUMNS; c++) {
-                let d = min(i + c * BLOCK, HEAD_DIM - 1u);
-                dv_sum[c] += weights[j * BLOCK + x] * query_tile[x * STRIDE + d];
-            }
-        }
+        for (var w = 0u; w < WORDS; w++) { dp += dot(query_tile[i * STRIDE + w], v_tile[j * STRIDE + w]); }
+        for (var x = 0u; x < BLOCK; x++) { dv_sums = with_row(dv_sums, x, i, weights[j * BLOCK + x]); }
         workgroupBarrier();
 
         weights[lane] = weight * (dp - bitcast<f32>(facts.y));
-        for (var d = i; d < HEAD_DIM; d += BLOCK) { query_tile[j * STRIDE + d] = q[at + d]; }
+        for (var w = i; w < WORDS; w += BLOCK) { query_tile[j * STRIDE + w] = q_word(at, w); }
         workgroupBarrier();
-        for (var x = 0u; x < BLOCK; x++) {
-            for (var c = 0u; c < COLUMNS; c++) {
-                let d = min(i + c * BLOCK, HEAD_DIM - 1u);
-                dk_sum[c] += weights[j * BLOCK + x] * query_tile[x * STRIDE + d];
-            }
-        }
+        for (var x = 0u; x < BLOCK; x++) { dk_sums = with_row(dk_sums, x, i, weights[j * BLOCK + x]); }
         workgroupBarrier();
     }
 
     if !live { return; }
-    for (var c = 0u; c < COLUMNS; c++) {
-        let d = i + c * BLOCK;
-        if d < HEAD_DIM {
-            dk[key_at + d] = scale * dk_sum[c];
-            dv[key_at + d] = dv_sum[c];
-        }
-    }
+    store(key_at, i, scale * dk_sums[0], dv_sums[0]);
+    store(key_at, i + BLOCK, scale * dk_sums[1], dv_sums[1]);
+    store(key_at, i + 2u * BLOCK, scale * dk_sums[2], dv_sums[2]);
+    store(key_at, i + 3u * BLOCK, scale * dk_sums[3], dv_sums[3]);
 }

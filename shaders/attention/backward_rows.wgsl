@@ -5,14 +5,20 @@
 // Twin: evenkeel-kernels/src/reference/attention.rs (backward)
 const WG = 64u;
 const HEAD_DIM = 64u;
+alias WORD = f32;
+const WIDTH = 1u; // numbers of a word
+const WORDS = HEAD_DIM / WIDTH;
 
-@group(0) @binding(0) var<storage, read_write> out: array<f32>;
-@group(0) @binding(1) var<storage, read_write> dout: array<f32>;
+@group(0) @binding(0) var<storage, read_write> out: array<WORD>;
+@group(0) @binding(1) var<storage, read_write> dout: array<WORD>;
 @group(0) @binding(2) var<storage, read_write> lse: array<f32>;
 @group(0) @binding(3) var<storage, read_write> first: array<i32>;
 @group(0) @binding(4) var<storage, read_write> last: array<i32>;
 @group(0) @binding(5) var<storage, read_write> rows: array<vec4<u32>>;
 @group(0) @binding(6) var<storage, read> params: array<u32>; // [B·T·H, T, S, H]
+
+// The sum of the numbers of a word.
+fn across(x: WORD) -> f32 { return x; }
 
 @compute @workgroup_size(WG)
 fn main(
@@ -26,8 +32,9 @@ fn main(
     let h = params[3];
     let query = at / h;
 
-    var delta = 0.0;
-    for (var d = 0u; d < HEAD_DIM; d++) { delta += dout[at * HEAD_DIM + d] * out[at * HEAD_DIM + d]; }
+    var products = WORD(0.0);
+    for (var d = 0u; d < WORDS; d++) { products += dout[at * WORDS + d] * out[at * WORDS + d]; }
+    let delta = across(products);
 
     let begins = max(first[query], 0);
     let ends = min(last[query], i32(params[2]) - 1);

@@ -1,15 +1,15 @@
 // out = softmax(scale q kT) v over each query's span of keys, and lse = log sum exp of its scores
 // q [B,T,H,D]  k, v [B,S,K,D]  first, last [B,T]  out [B,T,H,D]  lse [B,T,H]   (query head h reads head h / (H/K))
 // One workgroup owns BLOCK queries of one head and walks over the keys that any of them sees, BLOCK at a time.
-// Lane (i, j) computes score (i, j), then the columns j, j + BLOCK, … of output row i. Online softmax: the running
+// Lane (i, j) computes score (i, j), then the words j, j + BLOCK, … of output row i, four numbers each. Online softmax: the running
 // maximum is subtracted; a masked score is -1e30 and its weight exactly 0. An empty span gives 0.
 // Source: Dao et al. 2022, algorithm 1. Twin: evenkeel-kernels/src/reference/attention.rs (forward)
 const BLOCK = 16u;
 const HEAD_DIM = 64u;
 
 const LANES = BLOCK * BLOCK;
-const STRIDE = HEAD_DIM + 1u; // one float of padding: rows start in different memory banks
-const COLUMNS = (HEAD_DIM + BLOCK - 1u) / BLOCK;
+const WORDS = (HEAD_DIM + 3u) / 4u;
+const STRIDE = WORDS + 1u; // a word of padding: rows start in different memory banks
 const MASKED = -1e30;
 
 @group(0) @binding(0) var<storage, read_write> q: array<f32>;
@@ -21,12 +21,51 @@ const MASKED = -1e30;
 @group(0) @binding(6) var<storage, read_write> lse: array<f32>;
 @group(0) @binding(7) var<storage, read> params: array<u32>; // [T, S, H, K, tiles of T, workgroups, scale as f32 bits]
 
-var<workgroup> q_tile: array<f32, BLOCK * STRIDE>;
-var<workgroup> k_tile: array<f32, BLOCK * STRIDE>;
-var<workgroup> v_tile: array<f32, BLOCK * STRIDE>;
-var<workgroup> scores: array<f32, LANES>;
+var<workgroup> q_tile: array<vec4<f32>, BLOCK * STRIDE>;
+var<workgroup> k_tile: array<vec4<f32>, BLOCK * STRIDE>;
+var<workgroup> v_tile: array<vec4<f32>, BLOCK * STRIDE>;
+var<workgroup> scores: array<f32, LANES>; // then weights
 var<workgroup> spans: array<vec2<i32>, BLOCK>;
 var<workgroup> span: vec2<i32>; // of the whole block
+
+// Word w of the row of HEAD_DIM numbers at `at`; 0 beyond them.
+fn q_word(at: u32, w: u32) -> vec4<f32> {
+    if 4u * w + 3u < HEAD_DIM { return vec4(q[at + 4u * w], q[at + 4u * w + 1u], q[at + 4u * w + 2u], q[at + 4u * w + 3u]); }
+    var word = vec4(0.0);
+    for (var d = 4u * w; d < HEAD_DIM; d++) { word[d % 4u] = q[at + d]; }
+    return word;
+}
+
+fn k_word(at: u32, w: u32) -> vec4<f32> {
+    if 4u * w + 3u < HEAD_DIM { return vec4(k[at + 4u * w], k[at + 4u * w + 1u], k[at + 4u * w + 2u], k[at + 4u * w + 3u]); }
+    var word = vec4(0.0);
+    for (var d = 4u * w; d < HEAD_DIM; d++) { word[d % 4u] = k[at + d]; }
+    return word;
+}
+
+fn v_word(at: u32, w: u32) -> vec4<f32> {
+    if 4u * w + 3u < HEAD_DIM { return vec4(v[at + 4u * w], v[at + 4u * w + 1u], v[at + 4u * w + 2u], v[at + 4u * w + 3u]); }
+    var word = vec4(0.0);
+    for (var d = 4u * w; d < HEAD_DIM; d++) { word[d % 4u] = v[at + d]; }
+    return word;
+}
+
+fn store(at: u32, w: u32, word: vec4<f32>) {
+    if w >= WORDS { return; }
+    for (var d = 4u * w; d < min(4u * w + 4u, HEAD_DIM); d++) { out[at + d] = word[d % 4u]; }
+}
+
+var<private> sums: mat4x4<f32>; // a column for each of a lane's words
+
+// weight times row x of the tile, in the words of a lane.
+fn add_row(x: u32, j: u32, weight: f32) {
+    sums[0] += weight * v_tile[x * STRIDE + min(j, WORDS - 1u)];
+    if WORDS > BLOCK { sums[1] += weight * v_tile[x * STRIDE + min(j + BLOCK, WORDS - 1u)]; }
+    if WORDS > 2u * BLOCK {
+        sums[2] += weight * v_tile[x * STRIDE + min(j + 2u * BLOCK, WORDS - 1u)];
+        sums[3] += weight * v_tile[x * STRIDE + min(j + 3u * BLOCK, WORDS - 1u)];
+    }
+}
 
 @compute @workgroup_size(LANES)
 fn main(
@@ -55,9 +94,8 @@ fn main(
     let ends = select(-1, min(last[row], i32(s) - 1), live);
 
     if j == 0u { spans[i] = select(vec2<i32>(i32(s), -1), vec2<i32>(begins, ends), begins <= ends); }
-    for (var d = j; d < HEAD_DIM; d += BLOCK) {
-        q_tile[i * STRIDE + d] = q[(row * h + head) * HEAD_DIM + d];
-    }
+    let q_at = (row * h + head) * HEAD_DIM;
+    for (var w = j; w < WORDS; w += BLOCK) { q_tile[i * STRIDE + w] = q_word(q_at, w); }
     workgroupBarrier();
     if lane == 0u {
         span = spans[0];
@@ -69,13 +107,12 @@ fn main(
 
     var largest = MASKED;
     var total = 0.0;
-    var sum: array<f32, COLUMNS>;
     for (var tile = block_span.x; tile <= block_span.y; tile += i32(BLOCK)) {
         let load_key = min(u32(tile) + i, s - 1u);
         let at = ((batch * s + load_key) * kv + kv_head) * HEAD_DIM;
-        for (var d = j; d < HEAD_DIM; d += BLOCK) {
-            k_tile[i * STRIDE + d] = k[at + d];
-            v_tile[i * STRIDE + d] = v[at + d];
+        for (var w = j; w < WORDS; w += BLOCK) {
+            k_tile[i * STRIDE + w] = k_word(at, w);
+            v_tile[i * STRIDE + w] = v_word(at, w);
         }
         workgroupBarrier();
 
@@ -83,7 +120,7 @@ fn main(
         var score = MASKED;
         if key >= begins && key <= ends {
             score = 0.0;
-            for (var d = 0u; d < HEAD_DIM; d++) { score += q_tile[i * STRIDE + d] * k_tile[j * STRIDE + d]; }
+            for (var w = 0u; w < WORDS; w++) { score += dot(q_tile[i * STRIDE + w], k_tile[j * STRIDE + w]); }
             score *= scale;
         }
         scores[lane] = score;
@@ -93,27 +130,26 @@ fn main(
         for (var c = 0u; c < BLOCK; c++) { new_largest = max(new_largest, scores[i * BLOCK + c]); }
         let decay = exp(largest - new_largest);
         largest = new_largest;
+        workgroupBarrier();
+        scores[lane] = select(0.0, exp(score - largest), score > MASKED);
+        workgroupBarrier();
+
         total *= decay;
-        for (var c = 0u; c < COLUMNS; c++) { sum[c] *= decay; }
+        sums *= decay;
         for (var x = 0u; x < BLOCK; x++) {
-            let seen = scores[i * BLOCK + x];
-            if seen > MASKED {
-                let weight = exp(seen - largest);
-                total += weight;
-                for (var c = 0u; c < COLUMNS; c++) {
-                    let d = min(j + c * BLOCK, HEAD_DIM - 1u);
-                    sum[c] += weight * v_tile[x * STRIDE + d];
-                }
-            }
+            let weight = scores[i * BLOCK + x];
+            total += weight;
+            add_row(x, j, weight);
         }
         workgroupBarrier();
     }
 
     if !live { return; }
     let empty = total == 0.0;
-    for (var c = 0u; c < COLUMNS; c++) {
-        let d = j + c * BLOCK;
-        if d < HEAD_DIM { out[(row * h + head) * HEAD_DIM + d] = select(sum[c] / total, 0.0, empty); }
-    }
+    let share = select(1.0 / total, 0.0, empty);
+    store(q_at, j, sums[0] * share);
+    store(q_at, j + BLOCK, sums[1] * share);
+    store(q_at, j + 2u * BLOCK, sums[2] * share);
+    store(q_at, j + 3u * BLOCK, sums[3] * share);
     if j == 0u { lse[row * h + head] = select(largest + log(total), 0.0, empty); }
 }

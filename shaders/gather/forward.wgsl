@@ -1,13 +1,14 @@
 // out[n] = x[rows[n]]
 // x [R,D]  rows [N]  out [N,D]
-// One lane per number.
+// One lane per word.
 // Twin: evenkeel-kernels/src/reference/gather.rs (forward)
 const WG = 256u;
+alias WORD = f32;
 
-@group(0) @binding(0) var<storage, read_write> x: array<f32>;
+@group(0) @binding(0) var<storage, read_write> x: array<WORD>;
 @group(0) @binding(1) var<storage, read_write> rows: array<i32>;
-@group(0) @binding(2) var<storage, read_write> out: array<f32>;
-@group(0) @binding(3) var<storage, read> params: array<u32>; // [N D, D, R]
+@group(0) @binding(2) var<storage, read_write> out: array<WORD>;
+@group(0) @binding(3) var<storage, read> params: array<u32>; // [N D, D, R], D in words
 
 @compute @workgroup_size(WG)
 fn main(

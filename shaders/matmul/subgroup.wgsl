@@ -1,41 +1,90 @@
 // out = a b, or a b + bias, or a b + residual, or a b + bias + residual
-// a [M,K]  b [K,N], either transposed by its strides  bias [N]  residual, out [M,N]
-// For adapters whose loads are dear and whose subgroups have 4 or 8 lanes (CPU rasterisers): one subgroup per tile of 16 x 16 or
-// 32 x 64. At each k a lane loads four rows of a and every LANES-th column of b; rows go round by broadcast, so that 8 loads
-// feed 64 products, or 12 feed 256. Sums run in order of k, whatever M is. No workgroup memory.
+// a [M,K]  b [K,N], either stored transposed  bias [N]  residual, out [M,N], all in words of four numbers; rows of a matrix may be longer
+// than it is wide: what lies between is 0 in one operand and finite in the other, and of out it is written too.
+// For adapters whose loads are dear and whose subgroups have 4 or 8 lanes (CPU rasterisers): one subgroup per tile of 16 x 32 or
+// 32 x 64. Every 4 steps of k a lane loads four rows of a and eight columns of b; rows go round by broadcast, so that 12 loads feed
+// 64 or 256 products of four by four. Sums run in order of k, whatever M is. No workgroup memory.
+// Tiles at the far edges are moved back until they fit: they compute numbers of their neighbours once more, to the same bits.
 // Source: outer products in registers. Twin: evenkeel-kernels/src/reference/matmul.rs (matmul)
 const LANES = 8u;
-const ROWS = 4u * LANES;
-const COLUMNS = LANES * LANES;
+const A_TRANSPOSED = 0u;
+const B_TRANSPOSED = 1u;
+const RESIDUAL = 1u;
+const ROW_LANES = 8u; // lanes whose rows of a are wanted: 1 where M is small
+const FITS = 0u; // 1 where out is at least as large as a tile
+const ROWS = 4u * ROW_LANES;
+const COLUMNS = 8u * LANES;
 
-@group(0) @binding(0) var<storage, read_write> a: array<f32>;
-@group(0) @binding(1) var<storage, read_write> b: array<f32>;
-@group(0) @binding(2) var<storage, read_write> bias: array<f32>;
-@group(0) @binding(3) var<storage, read_write> residual: array<f32>;
-@group(0) @binding(4) var<storage, read_write> out: array<f32>;
-@group(0) @binding(5) var<storage, read> params: array<u32>; // [M, N, K, strides of a (m, k) and b (k, n), has bias, has residual]
+@group(0) @binding(0) var<storage, read_write> a: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> b: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> bias: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> residual: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> params: array<u32>; // [M, N, K, words from row to row of a, b and out, has bias]
 
-fn store(row: u32, column: u32, sum: f32) {
-    if column >= params[1] { return; }
-    var total = sum;
-    let at = row * params[1] + column;
-    if params[7] == 1u { total += bias[column]; }
-    if params[8] == 1u { total += residual[at]; }
-    out[at] = total;
+var<private> low: array<vec4<f32>, 4u * LANES>; // sums of every row of the tile and a lane's columns
+var<private> high: array<vec4<f32>, 4u * LANES>;
+
+// The numbers `row` ... `row + 3` by k ... k + 3 of an operand whose rows lie along k: a column for each row.
+fn along_k(row: u32, k: u32, rows: u32, stride: u32, is_a: bool) -> mat4x4<f32> {
+    let at = min(vec4(row) + vec4(0u, 1u, 2u, 3u), vec4(rows - 1u)) * stride + k / 4u;
+    if is_a { return mat4x4(a[at.x], a[at.y], a[at.z], a[at.w]); }
+    return mat4x4(b[at.x], b[at.y], b[at.z], b[at.w]);
 }
 
-fn store_row(row: u32, column: u32, low: vec4<f32>, high: vec4<f32>) {
-    if row >= params[0] { return; }
-    store(row, column, low.x);
-    store(row, column + LANES, low.y);
-    store(row, column + 2u * LANES, low.z);
-    store(row, column + 3u * LANES, low.w);
-    if LANES == 8u {
-        store(row, column + 4u * LANES, high.x);
-        store(row, column + 5u * LANES, high.y);
-        store(row, column + 6u * LANES, high.z);
-        store(row, column + 7u * LANES, high.w);
-    }
+// The same of an operand whose rows lie across k: a column for each k.
+fn across_k(row: u32, k: u32, stride: u32, is_a: bool) -> mat4x4<f32> {
+    let at = min(vec4(k) + vec4(0u, 1u, 2u, 3u), vec4(params[2] - 1u)) * stride + min(row / 4u, stride - 1u);
+    if is_a { return mat4x4(a[at.x], a[at.y], a[at.z], a[at.w]); }
+    return mat4x4(b[at.x], b[at.y], b[at.z], b[at.w]);
+}
+
+fn columns_of_b(column: u32, k: u32) -> mat4x4<f32> {
+    if B_TRANSPOSED == 1u { return transpose(along_k(column, k, params[1], params[4], false)); }
+    return across_k(column, k, params[4], false);
+}
+
+// sum + x b
+fn times(x: vec4<f32>, b: mat4x4<f32>, sum: vec4<f32>) -> vec4<f32> {
+    return fma(vec4(x.w), b[3], fma(vec4(x.z), b[2], fma(vec4(x.y), b[1], fma(vec4(x.x), b[0], sum))));
+}
+
+fn add_row(row: u32, x: vec4<f32>, b_low: mat4x4<f32>, b_high: mat4x4<f32>) {
+    low[row] = times(x, b_low, low[row]);
+    high[row] = times(x, b_high, high[row]);
+}
+
+// Row i of each lane's four.
+fn add_rows(i: u32, x: vec4<f32>, b_low: mat4x4<f32>, b_high: mat4x4<f32>) {
+    add_row(i, subgroupBroadcast(x, 0u), b_low, b_high);
+    if ROW_LANES == 1u { return; }
+    add_row(4u + i, subgroupBroadcast(x, 1u), b_low, b_high);
+    add_row(8u + i, subgroupBroadcast(x, 2u), b_low, b_high);
+    add_row(12u + i, subgroupBroadcast(x, 3u), b_low, b_high);
+    if ROW_LANES == 4u { return; }
+    add_row(16u + i, subgroupBroadcast(x, 4u), b_low, b_high);
+    add_row(20u + i, subgroupBroadcast(x, 5u), b_low, b_high);
+    add_row(24u + i, subgroupBroadcast(x, 6u), b_low, b_high);
+    add_row(28u + i, subgroupBroadcast(x, 7u), b_low, b_high);
+}
+
+fn store(row: u32, word: u32, sum: vec4<f32>) {
+    if FITS == 0u && (row >= params[0] || word >= params[5]) { return; }
+    let at = row * params[5] + word;
+    if RESIDUAL == 1u { out[at] = sum + residual[at]; } else { out[at] = sum; }
+}
+
+fn store_row(row: u32, first_row: u32, word: u32, bias_low: vec4<f32>, bias_high: vec4<f32>) {
+    store(first_row + row, word, low[row] + bias_low);
+    store(first_row + row, word + LANES, high[row] + bias_high);
+}
+
+// The four rows of one lane.
+fn store_rows(row: u32, first_row: u32, word: u32, bias_low: vec4<f32>, bias_high: vec4<f32>) {
+    store_row(row, first_row, word, bias_low, bias_high);
+    store_row(row + 1u, first_row, word, bias_low, bias_high);
+    store_row(row + 2u, first_row, word, bias_low, bias_high);
+    store_row(row + 3u, first_row, word, bias_low, bias_high);
 }
 
 @compute @workgroup_size(LANES)
@@ -44,100 +93,42 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
-    let m = params[0];
-    let n = params[1];
-    let k = params[2];
-    let across = (n + COLUMNS - 1u) / COLUMNS;
+    let across = (params[1] + COLUMNS - 1u) / COLUMNS;
     let index = group.x + group.y * groups.x;
-    let first_row = index / across * ROWS;
-    if first_row >= m { return; }
-    let column = index % across * COLUMNS + lane;
-
-    // Beyond the edge the last row or column is read again and not stored.
-    let a_at = min(vec4(first_row + lane) + LANES * vec4(0u, 1u, 2u, 3u), vec4(m - 1u)) * params[3];
-    let low_at = min(vec4(column) + LANES * vec4(0u, 1u, 2u, 3u), vec4(n - 1u)) * params[6];
-    let high_at = min(vec4(column) + LANES * vec4(4u, 5u, 6u, 7u), vec4(n - 1u)) * params[6];
-    let a_stride = params[4];
-    let b_stride = params[5];
-
-    var low: array<vec4<f32>, 32>;
-    var high: array<vec4<f32>, 32>;
-    for (var step = 0u; step < k; step++) {
-        let a_k = step * a_stride;
-        let b_k = step * b_stride;
-        let a0 = a[a_at.x + a_k];
-        let a1 = a[a_at.y + a_k];
-        let a2 = a[a_at.z + a_k];
-        let a3 = a[a_at.w + a_k];
-        let b_low = vec4(b[low_at.x + b_k], b[low_at.y + b_k], b[low_at.z + b_k], b[low_at.w + b_k]);
-        var b_high = vec4(0.0); // columns that only 8 lanes own
-        if LANES == 8u { b_high = vec4(b[high_at.x + b_k], b[high_at.y + b_k], b[high_at.z + b_k], b[high_at.w + b_k]); }
-        var x = vec4(0.0);
-        x = vec4(subgroupBroadcast(a0, 0u), subgroupBroadcast(a0, 1u), subgroupBroadcast(a0, 2u), subgroupBroadcast(a0, 3u));
-        low[0u] += x.x * b_low; low[1u] += x.y * b_low;
-        low[2u] += x.z * b_low; low[3u] += x.w * b_low;
-        if LANES == 8u {
-            high[0u] += x.x * b_high; high[1u] += x.y * b_high;
-            high[2u] += x.z * b_high; high[3u] += x.w * b_high;
-            x = vec4(subgroupBroadcast(a0, 4u), subgroupBroadcast(a0, 5u), subgroupBroadcast(a0, 6u), subgroupBroadcast(a0, 7u));
-            low[4u] += x.x * b_low; low[5u] += x.y * b_low;
-            low[6u] += x.z * b_low; low[7u] += x.w * b_low;
-            high[4u] += x.x * b_high; high[5u] += x.y * b_high;
-            high[6u] += x.z * b_high; high[7u] += x.w * b_high;
-        }
-        x = vec4(subgroupBroadcast(a1, 0u), subgroupBroadcast(a1, 1u), subgroupBroadcast(a1, 2u), subgroupBroadcast(a1, 3u));
-        low[1u * LANES + 0u] += x.x * b_low; low[1u * LANES + 1u] += x.y * b_low;
-        low[1u * LANES + 2u] += x.z * b_low; low[1u * LANES + 3u] += x.w * b_low;
-        if LANES == 8u {
-            high[1u * LANES + 0u] += x.x * b_high; high[1u * LANES + 1u] += x.y * b_high;
-            high[1u * LANES + 2u] += x.z * b_high; high[1u * LANES + 3u] += x.w * b_high;
-            x = vec4(subgroupBroadcast(a1, 4u), subgroupBroadcast(a1, 5u), subgroupBroadcast(a1, 6u), subgroupBroadcast(a1, 7u));
-            low[1u * LANES + 4u] += x.x * b_low; low[1u * LANES + 5u] += x.y * b_low;
-            low[1u * LANES + 6u] += x.z * b_low; low[1u * LANES + 7u] += x.w * b_low;
-            high[1u * LANES + 4u] += x.x * b_high; high[1u * LANES + 5u] += x.y * b_high;
-            high[1u * LANES + 6u] += x.z * b_high; high[1u * LANES + 7u] += x.w * b_high;
-        }
-        x = vec4(subgroupBroadcast(a2, 0u), subgroupBroadcast(a2, 1u), subgroupBroadcast(a2, 2u), subgroupBroadcast(a2, 3u));
-        low[2u * LANES + 0u] += x.x * b_low; low[2u * LANES + 1u] += x.y * b_low;
-        low[2u * LANES + 2u] += x.z * b_low; low[2u * LANES + 3u] += x.w * b_low;
-        if LANES == 8u {
-            high[2u * LANES + 0u] += x.x * b_high; high[2u * LANES + 1u] += x.y * b_high;
-            high[2u * LANES + 2u] += x.z * b_high; high[2u * LANES + 3u] += x.w * b_high;
-            x = vec4(subgroupBroadcast(a2, 4u), subgroupBroadcast(a2, 5u), subgroupBroadcast(a2, 6u), subgroupBroadcast(a2, 7u));
-            low[2u * LANES + 4u] += x.x * b_low; low[2u * LANES + 5u] += x.y * b_low;
-            low[2u * LANES + 6u] += x.z * b_low; low[2u * LANES + 7u] += x.w * b_low;
-            high[2u * LANES + 4u] += x.x * b_high; high[2u * LANES + 5u] += x.y * b_high;
-            high[2u * LANES + 6u] += x.z * b_high; high[2u * LANES + 7u] += x.w * b_high;
-        }
-        x = vec4(subgroupBroadcast(a3, 0u), subgroupBroadcast(a3, 1u), subgroupBroadcast(a3, 2u), subgroupBroadcast(a3, 3u));
-        low[3u * LANES + 0u] += x.x * b_low; low[3u * LANES + 1u] += x.y * b_low;
-        low[3u * LANES + 2u] += x.z * b_low; low[3u * LANES + 3u] += x.w * b_low;
-        if LANES == 8u {
-            high[3u * LANES + 0u] += x.x * b_high; high[3u * LANES + 1u] += x.y * b_high;
-            high[3u * LANES + 2u] += x.z * b_high; high[3u * LANES + 3u] += x.w * b_high;
-            x = vec4(subgroupBroadcast(a3, 4u), subgroupBroadcast(a3, 5u), subgroupBroadcast(a3, 6u), subgroupBroadcast(a3, 7u));
-            low[3u * LANES + 4u] += x.x * b_low; low[3u * LANES + 5u] += x.y * b_low;
-            low[3u * LANES + 6u] += x.z * b_low; low[3u * LANES + 7u] += x.w * b_low;
-            high[3u * LANES + 4u] += x.x * b_high; high[3u * LANES + 5u] += x.y * b_high;
-            high[3u * LANES + 6u] += x.z * b_high; high[3u * LANES + 7u] += x.w * b_high;
-        }
+    var first_row = index / across * ROWS;
+    var first_column = index % across * COLUMNS;
+    if first_row >= params[0] { return; }
+    if FITS == 1u {
+        first_row = min(first_row, params[0] - ROWS);
+        first_column = min(first_column, 4u * params[5] - COLUMNS);
     }
-    store_row(first_row + 0u, column, low[0], high[0]); store_row(first_row + 1u, column, low[1], high[1]);
-    store_row(first_row + 2u, column, low[2], high[2]); store_row(first_row + 3u, column, low[3], high[3]);
-    store_row(first_row + 4u, column, low[4], high[4]); store_row(first_row + 5u, column, low[5], high[5]);
-    store_row(first_row + 6u, column, low[6], high[6]); store_row(first_row + 7u, column, low[7], high[7]);
-    store_row(first_row + 8u, column, low[8], high[8]); store_row(first_row + 9u, column, low[9], high[9]);
-    store_row(first_row + 10u, column, low[10], high[10]); store_row(first_row + 11u, column, low[11], high[11]);
-    store_row(first_row + 12u, column, low[12], high[12]); store_row(first_row + 13u, column, low[13], high[13]);
-    store_row(first_row + 14u, column, low[14], high[14]); store_row(first_row + 15u, column, low[15], high[15]);
-    if LANES == 8u {
-        store_row(first_row + 16u, column, low[16], high[16]); store_row(first_row + 17u, column, low[17], high[17]);
-        store_row(first_row + 18u, column, low[18], high[18]); store_row(first_row + 19u, column, low[19], high[19]);
-        store_row(first_row + 20u, column, low[20], high[20]); store_row(first_row + 21u, column, low[21], high[21]);
-        store_row(first_row + 22u, column, low[22], high[22]); store_row(first_row + 23u, column, low[23], high[23]);
-        store_row(first_row + 24u, column, low[24], high[24]); store_row(first_row + 25u, column, low[25], high[25]);
-        store_row(first_row + 26u, column, low[26], high[26]); store_row(first_row + 27u, column, low[27], high[27]);
-        store_row(first_row + 28u, column, low[28], high[28]); store_row(first_row + 29u, column, low[29], high[29]);
-        store_row(first_row + 30u, column, low[30], high[30]); store_row(first_row + 31u, column, low[31], high[31]);
+    let row = first_row + 4u * lane;
+    let column = first_column + 4u * lane;
+    for (var k = 0u; k < params[2]; k += 4u) {
+        var rows: mat4x4<f32>;
+        if A_TRANSPOSED == 1u { rows = transpose(across_k(row, k, params[3], true)); } else { rows = along_k(row, k, params[0], params[3], true); }
+        let live = vec4(k) + vec4(0u, 1u, 2u, 3u) < vec4(params[2]);
+        let b_low = columns_of_b(column, k);
+        let b_high = columns_of_b(column + 4u * LANES, k);
+        add_rows(0u, select(vec4(0.0), rows[0], live), b_low, b_high);
+        add_rows(1u, select(vec4(0.0), rows[1], live), b_low, b_high);
+        add_rows(2u, select(vec4(0.0), rows[2], live), b_low, b_high);
+        add_rows(3u, select(vec4(0.0), rows[3], live), b_low, b_high);
     }
+    var bias_low = vec4(0.0);
+    var bias_high = vec4(0.0);
+    if params[6] == 1u {
+        bias_low = bias[min(column / 4u, params[5] - 1u)];
+        bias_high = bias[min(column / 4u + LANES, params[5] - 1u)];
+    }
+    store_rows(0u, first_row, column / 4u, bias_low, bias_high);
+    if ROW_LANES == 1u { return; }
+    store_rows(4u, first_row, column / 4u, bias_low, bias_high);
+    store_rows(8u, first_row, column / 4u, bias_low, bias_high);
+    store_rows(12u, first_row, column / 4u, bias_low, bias_high);
+    if ROW_LANES == 4u { return; }
+    store_rows(16u, first_row, column / 4u, bias_low, bias_high);
+    store_rows(20u, first_row, column / 4u, bias_low, bias_high);
+    store_rows(24u, first_row, column / 4u, bias_low, bias_high);
+    store_rows(28u, first_row, column / 4u, bias_low, bias_high);
 }

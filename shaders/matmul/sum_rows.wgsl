@@ -1,17 +1,18 @@
 // out[j] = sum over rows of x[i,j]: the gradient of a bias
 // x [N,D]  out [D]
-// One workgroup owns COLUMNS columns; lane (i, c) sums every ROWS-th row of column c, then a tree over i: no atomics, the
+// One workgroup owns COLUMNS words of columns; lane (i, c) sums every ROWS-th row of column c, then a tree over i: no atomics, the
 // same sum every time.
 // Twin: evenkeel-kernels/src/reference/matmul.rs (sum_rows)
 const COLUMNS = 16u;
 const ROWS = 16u;
 const LANES = COLUMNS * ROWS;
+alias WORD = f32;
 
-@group(0) @binding(0) var<storage, read_write> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> out: array<f32>;
-@group(0) @binding(2) var<storage, read> params: array<u32>; // [N, D]
+@group(0) @binding(0) var<storage, read_write> x: array<WORD>;
+@group(0) @binding(1) var<storage, read_write> out: array<WORD>;
+@group(0) @binding(2) var<storage, read> params: array<u32>; // [N, words of D]
 
-var<workgroup> lanes: array<f32, LANES>;
+var<workgroup> lanes: array<WORD, LANES>;
 
 @compute @workgroup_size(LANES)
 fn main(
@@ -26,7 +27,7 @@ fn main(
     let column = first_column + lane % COLUMNS;
     let live = column < d;
 
-    var sum = 0.0;
+    var sum = WORD(0.0);
     if live {
         for (var row = lane / COLUMNS; row < n; row += ROWS) { sum += x[row * d + column]; }
     }

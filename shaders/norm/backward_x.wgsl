@@ -4,16 +4,20 @@
 // Source: derivative of forward.wgsl. Twin: evenkeel-kernels/src/reference/norm.rs (backward_x)
 const WG = 64u;
 const CENTRED = 0u;
+alias WORD = f32;
 
-@group(0) @binding(0) var<storage, read_write> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> weight: array<f32>;
+@group(0) @binding(0) var<storage, read_write> x: array<WORD>;
+@group(0) @binding(1) var<storage, read_write> weight: array<WORD>;
 @group(0) @binding(2) var<storage, read_write> stats: array<f32>;
-@group(0) @binding(3) var<storage, read_write> dy: array<f32>;
-@group(0) @binding(4) var<storage, read_write> residual: array<f32>;
-@group(0) @binding(5) var<storage, read_write> dx: array<f32>;
-@group(0) @binding(6) var<storage, read> params: array<u32>; // [N, D, has residual]
+@group(0) @binding(3) var<storage, read_write> dy: array<WORD>;
+@group(0) @binding(4) var<storage, read_write> residual: array<WORD>;
+@group(0) @binding(5) var<storage, read_write> dx: array<WORD>;
+@group(0) @binding(6) var<storage, read> params: array<u32>; // [N, words of D, has residual, D]
 
 var<workgroup> lanes: array<vec2<f32>, WG>;
+
+// The sum of the numbers of a word.
+fn across(x: WORD) -> f32 { return x; }
 
 @compute @workgroup_size(WG)
 fn main(
@@ -28,18 +32,20 @@ fn main(
     let mean = stats[2u * row];
     let r = stats[2u * row + 1u];
 
-    var sums = vec2<f32>(0.0, 0.0); // g, g xhat
+    var of_g = WORD(0.0);
+    var of_g_xhat = WORD(0.0);
     for (var j = lane; j < d; j += WG) {
         let g = dy[start + j] * weight[j];
-        sums += vec2<f32>(g, g * (x[start + j] - mean) * r);
+        of_g += g;
+        of_g_xhat += g * ((x[start + j] - mean) * r);
     }
-    lanes[lane] = sums;
+    lanes[lane] = vec2(across(of_g), across(of_g_xhat));
     workgroupBarrier();
     for (var half = WG / 2u; half > 0u; half /= 2u) {
         if lane < half { lanes[lane] += lanes[lane + half]; }
         workgroupBarrier();
     }
-    let means = lanes[0] / f32(d);
+    let means = lanes[0] / f32(params[3]);
 
     for (var j = lane; j < d; j += WG) {
         var slope = dy[start + j] * weight[j] - (x[start + j] - mean) * r * means.y;

@@ -5,15 +5,19 @@
 // Source: Ba et al. 2016; Zhang and Sennrich 2019. Twin: evenkeel-kernels/src/reference/norm.rs (forward)
 const WG = 64u;
 const CENTRED = 0u;
+alias WORD = f32;
 
-@group(0) @binding(0) var<storage, read_write> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> weight: array<f32>;
-@group(0) @binding(2) var<storage, read_write> bias: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read_write> x: array<WORD>;
+@group(0) @binding(1) var<storage, read_write> weight: array<WORD>;
+@group(0) @binding(2) var<storage, read_write> bias: array<WORD>;
+@group(0) @binding(3) var<storage, read_write> y: array<WORD>;
 @group(0) @binding(4) var<storage, read_write> stats: array<f32>;
-@group(0) @binding(5) var<storage, read> params: array<u32>; // [N, D, eps as f32 bits]
+@group(0) @binding(5) var<storage, read> params: array<u32>; // [N, words of D, eps as f32 bits, D]
 
 var<workgroup> lanes: array<f32, WG>;
+
+// The sum of the numbers of a word.
+fn across(x: WORD) -> f32 { return x; }
 
 // The sum of one number of each lane, for every lane.
 fn sum_lanes(lane: u32, mine: f32) -> f32 {
@@ -40,16 +44,16 @@ fn main(
 
     var mean = 0.0;
     if CENTRED == 1u {
-        var sum = 0.0;
+        var sum = WORD(0.0);
         for (var j = lane; j < d; j += WG) { sum += x[start + j]; }
-        mean = sum_lanes(lane, sum) / f32(d);
+        mean = sum_lanes(lane, across(sum)) / f32(params[3]);
     }
-    var squares = 0.0;
+    var squares = WORD(0.0);
     for (var j = lane; j < d; j += WG) {
         let centred = x[start + j] - mean;
         squares += centred * centred;
     }
-    let r = 1.0 / sqrt(sum_lanes(lane, squares) / f32(d) + bitcast<f32>(params[2]));
+    let r = 1.0 / sqrt(sum_lanes(lane, across(squares)) / f32(params[3]) + bitcast<f32>(params[2]));
 
     for (var j = lane; j < d; j += WG) {
         var out = (x[start + j] - mean) * r * weight[j];

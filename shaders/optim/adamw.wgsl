@@ -2,16 +2,17 @@
 // param = param (1 - lr weight_decay) - lr (m / bias1) / (sqrt(v / bias2) + eps)
 // param, grad, m, v [N], param, m and v in place; clip [2], see clip.wgsl; bias1 = 1 - beta1^step, bias2 = 1 - beta2^step
 // Only the first `decayed` numbers decay. A negative scale (a gradient that is not finite) leaves everything as it is.
-// One lane per number.
+// One lane per word.
 // Source: Loshchilov and Hutter 2019, algorithm 2. Twin: evenkeel-kernels/src/reference/optim.rs (adamw)
 const WG = 256u;
+alias WORD = f32;
 
-@group(0) @binding(0) var<storage, read_write> param: array<f32>;
-@group(0) @binding(1) var<storage, read_write> grad: array<f32>;
-@group(0) @binding(2) var<storage, read_write> m: array<f32>;
-@group(0) @binding(3) var<storage, read_write> v: array<f32>;
+@group(0) @binding(0) var<storage, read_write> param: array<WORD>;
+@group(0) @binding(1) var<storage, read_write> grad: array<WORD>;
+@group(0) @binding(2) var<storage, read_write> m: array<WORD>;
+@group(0) @binding(3) var<storage, read_write> v: array<WORD>;
 @group(0) @binding(4) var<storage, read_write> clip: array<f32>;
-// [N, decayed] and f32 bits of [lr, lr weight_decay, beta1, 1 - beta1, beta2, 1 - beta2, eps, bias1, bias2]
+// [N, decayed], both in words, and f32 bits of [lr, lr weight_decay, beta1, 1 - beta1, beta2, 1 - beta2, eps, bias1, bias2]
 @group(0) @binding(5) var<storage, read> params: array<u32>;
 
 @compute @workgroup_size(WG)

@@ -1,20 +1,21 @@
 // dqkv = the gradients of the parts beside each other; where ROTATED those of q and k are turned back, see split.wgsl
 // dq [B,T,H,D]  dk, dv [B,T,K,D]  cos, sin [B,T,D/2], not read unless ROTATED  dqkv [B,T,H+2K,D]
-// One lane per number.
+// One lane per word.
 // Source: derivative of split.wgsl. Twin: evenkeel-kernels/src/reference/rope.rs (merge)
 const WG = 256u;
+alias WORD = f32;
 const ROTATED = 1u;
 
-@group(0) @binding(0) var<storage, read_write> dq: array<f32>;
-@group(0) @binding(1) var<storage, read_write> dk: array<f32>;
-@group(0) @binding(2) var<storage, read_write> dv: array<f32>;
-@group(0) @binding(3) var<storage, read_write> cos_table: array<f32>;
-@group(0) @binding(4) var<storage, read_write> sin_table: array<f32>;
-@group(0) @binding(5) var<storage, read_write> dqkv: array<f32>;
-@group(0) @binding(6) var<storage, read> params: array<u32>; // [B T (H + 2K) D, H, K, D]
+@group(0) @binding(0) var<storage, read_write> dq: array<WORD>;
+@group(0) @binding(1) var<storage, read_write> dk: array<WORD>;
+@group(0) @binding(2) var<storage, read_write> dv: array<WORD>;
+@group(0) @binding(3) var<storage, read_write> cos_table: array<WORD>;
+@group(0) @binding(4) var<storage, read_write> sin_table: array<WORD>;
+@group(0) @binding(5) var<storage, read_write> dqkv: array<WORD>;
+@group(0) @binding(6) var<storage, read> params: array<u32>; // [B T (H + 2K) D, H, K, D], D in words
 
-// Number j of a head of dq or dk.
-fn slope(is_q: bool, place: u32) -> f32 {
+// Word j of a head of dq or dk.
+fn slope(is_q: bool, place: u32) -> WORD {
     if is_q { return dq[place]; }
     return dk[place];
 }

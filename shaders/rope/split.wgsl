@@ -1,17 +1,18 @@
 // q, k, v = the parts of qkv; where ROTATED q and k are turned by their token's angles, see rotate.wgsl
 // qkv [B,T,H+2K,D]  cos, sin [B,T,D/2], not read unless ROTATED  q [B,T,H,D]  k, v [B,S,K,D], of which T columns from `start` are written
-// One lane per number.
+// One lane per word.
 // Source: Su et al. 2021. Twin: evenkeel-kernels/src/reference/rope.rs (split)
 const WG = 256u;
+alias WORD = f32;
 const ROTATED = 1u;
 
-@group(0) @binding(0) var<storage, read_write> qkv: array<f32>;
-@group(0) @binding(1) var<storage, read_write> cos_table: array<f32>;
-@group(0) @binding(2) var<storage, read_write> sin_table: array<f32>;
-@group(0) @binding(3) var<storage, read_write> q: array<f32>;
-@group(0) @binding(4) var<storage, read_write> k: array<f32>;
-@group(0) @binding(5) var<storage, read_write> v: array<f32>;
-@group(0) @binding(6) var<storage, read> params: array<u32>; // [B T (H + 2K) D, T, H, K, D, S, start]
+@group(0) @binding(0) var<storage, read_write> qkv: array<WORD>;
+@group(0) @binding(1) var<storage, read_write> cos_table: array<WORD>;
+@group(0) @binding(2) var<storage, read_write> sin_table: array<WORD>;
+@group(0) @binding(3) var<storage, read_write> q: array<WORD>;
+@group(0) @binding(4) var<storage, read_write> k: array<WORD>;
+@group(0) @binding(5) var<storage, read_write> v: array<WORD>;
+@group(0) @binding(6) var<storage, read> params: array<u32>; // [B T (H + 2K) D, T, H, K, D, S, start], D in words
 
 @compute @workgroup_size(WG)
 fn main(

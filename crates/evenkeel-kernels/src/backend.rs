@@ -58,9 +58,10 @@ pub trait RawKernels: Backend {
     /// dy [N,D], order [N], starts [R+1] → dx [R,D]
     fn gather_backward(dy: FloatTensor<Self>, order: IntTensor<Self>, starts: IntTensor<Self>) -> FloatTensor<Self>;
 
-    /// Logits [R,V] of the rows from `first` on; writes their part of stats [3,N] and lse [N].
+    /// Logits [R,≥V] of the rows from `first` on; writes their part of stats [3,N] and lse [N].
     fn logprob_forward_into(
         logits: FloatTensor<Self>,
+        v: usize,
         targets: IntTensor<Self>,
         inv_temperature: f32,
         stats: &mut FloatTensor<Self>,
@@ -68,9 +69,10 @@ pub trait RawKernels: Backend {
         first: usize,
     );
 
-    /// Logits [R,V] of the rows from `first` on; targets [N]; facts: lse [N], stats and grad [3,N] → dlogits [R,V]
+    /// Logits [R,≥V] of the rows from `first` on; targets [N]; facts: lse [N], stats and grad [3,N] → dlogits, as logits, 0 beyond V
     fn logprob_backward(
         logits: FloatTensor<Self>,
+        v: usize,
         targets: IntTensor<Self>,
         facts: [FloatTensor<Self>; 3],
         inv_temperature: f32,
@@ -97,6 +99,20 @@ pub trait RawKernels: Backend {
 
     /// a b, written to the numbers of `segment` [P] from `at` on.
     fn matmul_into(a: FloatTensor<Self>, b: FloatTensor<Self>, form: Form, segment: &mut FloatTensor<Self>, at: usize);
+
+    /// hidden [R,D], weight [V,D] → logits [R,≥V]: a row may be longer, so that the next one begins where the device likes it
+    fn head_logits(hidden: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// d_logits [R,≥V], 0 beyond V, weight [V,D] → d_hidden [R,D], written to the numbers of `segment` from `at` on.
+    fn head_d_hidden_into(d_logits: FloatTensor<Self>, weight: FloatTensor<Self>, segment: &mut FloatTensor<Self>, at: usize);
+
+    /// d_logits [R,≥V], hidden [R,D] → d_weight [V,D] (+ `so_far` [V,D])
+    fn head_d_weight(
+        d_logits: FloatTensor<Self>,
+        hidden: FloatTensor<Self>,
+        v: usize,
+        so_far: Option<FloatTensor<Self>>,
+    ) -> FloatTensor<Self>;
 
     /// The sum of the rows of x [N,D], written to the D numbers of `segment` [P] from `at` on.
     fn sum_rows_into(x: FloatTensor<Self>, segment: &mut FloatTensor<Self>, at: usize);

@@ -99,13 +99,14 @@ impl RawKernels for Flex {
 
     fn logprob_forward_into(
         logits: FlexTensor,
+        v: usize,
         targets: FlexTensor,
         inv_temperature: f32,
         stats: &mut FlexTensor,
         lse: &mut FlexTensor,
         first: usize,
     ) {
-        let [rows, v] = logits.shape().dims();
+        let rows = logits.shape()[0];
         let n = lse.shape()[0];
         let targets = ints(targets);
         let (part, part_lse) = logprob::forward(Floats::new(logits).get(), &targets[first..first + rows], inv_temperature, v);
@@ -117,12 +118,13 @@ impl RawKernels for Flex {
 
     fn logprob_backward(
         logits: FlexTensor,
+        v: usize,
         targets: FlexTensor,
         [lse, stats, grad]: [FlexTensor; 3],
         inv_temperature: f32,
         first: usize,
     ) -> FlexTensor {
-        let [rows, v] = logits.shape().dims();
+        let rows = logits.shape()[0];
         let n = lse.shape()[0];
         let [logits, lse, stats, grad] = [logits, lse, stats, grad].map(Floats::new);
         let targets = ints(targets);
@@ -161,6 +163,18 @@ impl RawKernels for Flex {
 
     fn matmul_into(a: FlexTensor, b: FlexTensor, form: Form, segment: &mut FlexTensor, at: usize) {
         put(segment, at, Floats::new(Self::matmul(a, b, None, None, form)).get());
+    }
+
+    fn head_logits(hidden: FlexTensor, weight: FlexTensor) -> FlexTensor {
+        Self::matmul(hidden, weight, None, None, Form::NT)
+    }
+
+    fn head_d_hidden_into(d_logits: FlexTensor, weight: FlexTensor, segment: &mut FlexTensor, at: usize) {
+        Self::matmul_into(d_logits, weight, Form::NN, segment, at);
+    }
+
+    fn head_d_weight(d_logits: FlexTensor, hidden: FlexTensor, _: usize, so_far: Option<FlexTensor>) -> FlexTensor {
+        Self::matmul(d_logits, hidden, None, so_far, Form::TN)
     }
 
     fn sum_rows_into(x: FlexTensor, segment: &mut FlexTensor, at: usize) {

@@ -10,10 +10,10 @@ use crate::block::{ALIGN, Block, Operands, forward_cached};
 use crate::launch::{
     ACTIVATION_GELU_BACKWARD, ACTIVATION_GELU_FORWARD, ACTIVATION_SWIGLU_BACKWARD, ACTIVATION_SWIGLU_FORWARD, ATTENTION_BACKWARD_KV,
     ATTENTION_BACKWARD_KV_SUBGROUP, ATTENTION_BACKWARD_Q, ATTENTION_BACKWARD_Q_SUBGROUP, ATTENTION_BACKWARD_ROWS, ATTENTION_DECODE,
-    ATTENTION_FORWARD, ATTENTION_FORWARD_SUBGROUP, GATHER_BACKWARD, GATHER_FORWARD, Kernel, LOGPROB_BACKWARD, LOGPROB_FORWARD,
-    LOSS_PPO_POLICY, LOSS_PPO_VALUE, MATMUL_SUBGROUP, MATMUL_SUM_ROWS, MATMUL_TILED, NORM_BACKWARD_WEIGHT, NORM_BACKWARD_X, NORM_FORWARD,
-    OPTIM_ADAMW, OPTIM_CLIP, OPTIM_SUM_SQUARES, POISONED, ROPE_MERGE, ROPE_ROTATE, ROPE_SPLIT, SAMPLING_DRAW, SAMPLING_THRESHOLD,
-    Specialised, Variant, launch, poisoned, variant,
+    ATTENTION_DECODE_SUBGROUP, ATTENTION_FORWARD, ATTENTION_FORWARD_SUBGROUP, GATHER_BACKWARD, GATHER_FORWARD, Kernel, LOGPROB_BACKWARD,
+    LOGPROB_FORWARD, LOSS_PPO_POLICY, LOSS_PPO_VALUE, MATMUL_SUBGROUP, MATMUL_SUM_ROWS, MATMUL_TILED, NORM_BACKWARD_WEIGHT,
+    NORM_BACKWARD_X, NORM_FORWARD, OPTIM_ADAMW, OPTIM_CLIP, OPTIM_SUM_SQUARES, POISONED, ROPE_MERGE, ROPE_ROTATE, ROPE_SPLIT,
+    SAMPLING_DRAW, SAMPLING_THRESHOLD, Specialised, Variant, WIDE, launch, poisoned, variant, width,
 };
 use crate::loss::PpoLoss;
 use crate::optim::{MOST_BOUND, square_parts};
@@ -24,17 +24,22 @@ use crate::reference::sampling::{ROW, Settings};
 const MOST_LANES: u32 = 256;
 /// Lanes of a workgroup whose lanes own one small item each.
 const ITEM_LANES: u32 = 64;
-/// Columns that one workgroup of a sum over rows owns.
+/// Words of columns that one workgroup of a sum over rows owns.
 const SUM_COLUMNS: usize = 16;
 /// Largest head dimension of attention's subgroup forms: the rows of a lane are variables, and a driver's compiler takes
-/// minutes over more of them.
-const SUBGROUP_HEAD_DIM: usize = 32;
+/// a minute over more of them.
+const SUBGROUP_HEAD_DIM: usize = 64;
 /// Queries or keys that a lane of attention's subgroup forms owns.
 const SUBGROUP_BLOCK: usize = 4;
 /// Numbers of its row that a lane should have before the tree over the lanes costs less than they do.
 const NUMBERS_PER_LANE: usize = 8;
-/// Rows and columns that a workgroup of the default product owns.
-const MATMUL_TILE: [usize; 2] = [64, 64];
+/// Lanes along an edge of a workgroup of the default product, each of which owns 4 × 4 numbers; and where the larger ones would be so few that
+/// they leave a GPU idle.
+const MATMUL_SIDE: usize = 16;
+const SMALL_MATMUL_SIDE: usize = 8;
+const FEW_TILES: usize = 64;
+/// Numbers along an edge of the block that a lane of a product owns.
+const MATMUL_BLOCK: usize = 4;
 /// Largest head dimension at which three tiles of 16 rows fit 16 KiB of workgroup memory; above it tiles have 8 rows.
 const WIDE_BLOCK_HEAD_DIM: usize = 64;
 
@@ -78,7 +83,7 @@ impl Plan {
     fn new(q: &CubeTensor, k: &CubeTensor, scale: f32) -> Self {
         let [b, t, h, d] = q.meta.shape().dims();
         let [_, s, k, _] = k.meta.shape().dims();
-        let variant = if d <= SUBGROUP_HEAD_DIM { variant() } else { Variant::Default };
+        let variant = if d <= SUBGROUP_HEAD_DIM && width(&[d]) == WIDE { variant() } else { Variant::Default };
         let block = match variant.subgroup_lanes() {
             Some(lanes) => SUBGROUP_BLOCK * lanes as usize,
             None if d <= WIDE_BLOCK_HEAD_DIM => 16,
@@ -132,7 +137,11 @@ impl RawKernels for CubeBackend {
         let [b, t, h, d] = q.meta.shape().dims();
         let [_, s, kv, _] = k.meta.shape().dims();
         let out = empty(&q, [b, t, h, d]);
-        let kernel = Specialised::new(&ATTENTION_DECODE, &[("WG", ITEM_LANES), ("HEAD_DIM", d as u32)]);
+        let head_dim = ("HEAD_DIM", d as u32);
+        let kernel = match variant().subgroup_lanes().filter(|_| width(&[d]) == WIDE) {
+            None => Specialised::new(&ATTENTION_DECODE, &[("WG", ITEM_LANES), head_dim]),
+            Some(lanes) => Specialised::new(&ATTENTION_DECODE_SUBGROUP, &[("LANES", lanes), head_dim]),
+        };
         let params = [&[b * h, s, h, kv, last].map(|x| x as u32), [scale.to_bits()].as_slice()].concat();
         launch(kernel, b * h, &[&q, &k, &v, &first, &out], &params);
         out
@@ -158,7 +167,7 @@ impl RawKernels for CubeBackend {
         let count = b * t * h;
         let consts = [("WG", ITEM_LANES), ("HEAD_DIM", d as u32)];
         launch(
-            Specialised::new(&ATTENTION_BACKWARD_ROWS, &consts),
+            Specialised::new(&ATTENTION_BACKWARD_ROWS, &consts).with_words_of(width(&[d])),
             count.div_ceil(ITEM_LANES as usize),
             &[&out, &dout, &lse, &first, &last, &rows],
             &[count, t, s, h].map(|x| x as u32),
@@ -181,7 +190,8 @@ impl RawKernels for CubeBackend {
         let (x, rows) = (floats(x), ints(rows));
         let ([r, d], n) = (x.meta.shape().dims(), rows.meta.num_elements());
         let out = empty(&x, [n, d]);
-        launch_items(&GATHER_FORWARD, &[], &[&x, &rows, &out], n * d, &[d as u32, r as u32]);
+        let width = width(&[d]);
+        launch_words(&GATHER_FORWARD, width, &[], &[&x, &rows, &out], n * d, &[(d / width) as u32, r as u32]);
         out
     }
 
@@ -190,12 +200,14 @@ impl RawKernels for CubeBackend {
         let [order, starts] = [order, starts].map(ints);
         let ([_, d], r) = (dy.meta.shape().dims(), starts.meta.num_elements() - 1);
         let dx = empty(&dy, [r, d]);
-        launch_items(&GATHER_BACKWARD, &[], &[&dy, &order, &starts, &dx], r * d, &[d as u32]);
+        let width = width(&[d]);
+        launch_words(&GATHER_BACKWARD, width, &[], &[&dy, &order, &starts, &dx], r * d, &[(d / width) as u32]);
         dx
     }
 
     fn logprob_forward_into(
         logits: CubeTensor,
+        v: usize,
         targets: CubeTensor,
         inv_temperature: f32,
         stats: &mut CubeTensor,
@@ -203,15 +215,14 @@ impl RawKernels for CubeBackend {
         first: usize,
     ) {
         let (logits, targets) = (floats(logits), ints(targets));
-        let [rows, v] = logits.meta.shape().dims();
         let n = lse.meta.num_elements();
-        let kernel = Specialised::new(&LOGPROB_FORWARD, &[("WG", row_lanes(v))]);
-        let params = [rows as u32, v as u32, inv_temperature.to_bits(), n as u32, first as u32];
+        let (kernel, rows, params) = logprob_launch(&LOGPROB_FORWARD, &logits, v, inv_temperature, n, first);
         launch(kernel, rows, &[&logits, &targets, stats, lse], &params);
     }
 
     fn logprob_backward(
         logits: CubeTensor,
+        v: usize,
         targets: CubeTensor,
         [lse, stats, grad]: [CubeTensor; 3],
         inv_temperature: f32,
@@ -219,11 +230,9 @@ impl RawKernels for CubeBackend {
     ) -> CubeTensor {
         let [logits, lse, stats, grad] = [logits, lse, stats, grad].map(floats);
         let targets = ints(targets);
-        let [rows, v] = logits.meta.shape().dims();
         let n = lse.meta.num_elements();
-        let dlogits = empty(&logits, [rows, v]);
-        let kernel = Specialised::new(&LOGPROB_BACKWARD, &[("WG", row_lanes(v))]);
-        let params = [rows as u32, v as u32, inv_temperature.to_bits(), n as u32, first as u32];
+        let dlogits = empty(&logits, logits.meta.shape().clone());
+        let (kernel, rows, params) = logprob_launch(&LOGPROB_BACKWARD, &logits, v, inv_temperature, n, first);
         launch(kernel, rows, &[&logits, &targets, &lse, &stats, &grad, &dlogits], &params);
         dlogits
     }
@@ -236,28 +245,57 @@ impl RawKernels for CubeBackend {
             PpoLoss::Policy => &LOSS_PPO_POLICY,
             PpoLoss::Value => &LOSS_PPO_VALUE,
         };
-        launch_items(kernel, &[], &[&x, &old, &target, &out, &slope], n, &[cliprange.to_bits()]);
+        launch_words(kernel, 1, &[], &[&x, &old, &target, &out, &slope], n, &[cliprange.to_bits()]);
         (out, slope)
     }
 
     fn matmul(a: CubeTensor, b: CubeTensor, bias: Option<CubeTensor>, residual: Option<CubeTensor>, form: Form) -> CubeTensor {
-        let [rows, columns] = product_shape(&a, &b, form);
-        let out = empty(&a, [rows, columns]);
-        product(a, b, [bias, residual], form, &out);
+        let [a, b] = [a, b].map(floats);
+        let product = Product::of(&a, &b, form);
+        let out = empty(&a, [product.m, product.n]);
+        product.launch(&a, &b, [bias, residual], &out);
         out
     }
 
     fn matmul_into(a: CubeTensor, b: CubeTensor, form: Form, segment: &mut CubeTensor, at: usize) {
-        let out = Self::view(segment, at, Shape::new(product_shape(&a, &b, form)));
-        product(a, b, [None, None], form, &out);
+        let [a, b] = [a, b].map(floats);
+        let product = Product::of(&a, &b, form);
+        let out = Self::view(segment, at, Shape::new([product.m, product.n]));
+        product.launch(&a, &b, [None, None], &out);
+    }
+
+    fn head_logits(hidden: CubeTensor, weight: CubeTensor) -> CubeTensor {
+        let [hidden, weight] = [hidden, weight].map(floats);
+        let product = Product::of(&hidden, &weight, Form::NT);
+        let pitch = product.n.next_multiple_of(WIDE);
+        let logits = empty(&hidden, [product.m, pitch]);
+        Product { pitch, ..product }.launch(&hidden, &weight, [None, None], &logits);
+        logits
+    }
+
+    fn head_d_hidden_into(d_logits: CubeTensor, weight: CubeTensor, segment: &mut CubeTensor, at: usize) {
+        let [d_logits, weight] = [d_logits, weight].map(floats);
+        let [v, _] = weight.meta.shape().dims();
+        let product = Product { k: v, ..Product::of(&d_logits, &weight, Form::NN) };
+        let out = Self::view(segment, at, Shape::new([product.m, product.n]));
+        product.launch(&d_logits, &weight, [None, None], &out);
+    }
+
+    fn head_d_weight(d_logits: CubeTensor, hidden: CubeTensor, v: usize, so_far: Option<CubeTensor>) -> CubeTensor {
+        let [d_logits, hidden] = [d_logits, hidden].map(floats);
+        let product = Product { m: v, ..Product::of(&d_logits, &hidden, Form::TN) };
+        let out = empty(&hidden, [v, product.n]);
+        product.launch(&d_logits, &hidden, [None, so_far], &out);
+        out
     }
 
     fn sum_rows_into(x: CubeTensor, segment: &mut CubeTensor, at: usize) {
         let x = floats(x);
         let [n, d] = x.meta.shape().dims();
         let out = Self::view(segment, at, Shape::new([d]));
-        let kernel = Specialised::new(&MATMUL_SUM_ROWS, &[("COLUMNS", SUM_COLUMNS as u32)]);
-        launch(kernel, d.div_ceil(SUM_COLUMNS), &[&x, &out], &[n as u32, d as u32]);
+        let width = width(&[d]);
+        let kernel = Specialised::new(&MATMUL_SUM_ROWS, &[("COLUMNS", SUM_COLUMNS as u32)]).with_words_of(width);
+        launch(kernel, (d / width).div_ceil(SUM_COLUMNS), &[&x, &out], &[n as u32, (d / width) as u32]);
     }
 
     fn norm_forward(x: CubeTensor, weight: CubeTensor, bias: Option<CubeTensor>, eps: f32) -> (CubeTensor, CubeTensor) {
@@ -266,8 +304,9 @@ impl RawKernels for CubeBackend {
         let (y, stats) = (empty(&x, [n, d]), empty(&x, [n, 2]));
         let centred = u32::from(bias.is_some());
         let bias = or_unread(bias, &x);
-        let kernel = Specialised::new(&NORM_FORWARD, &[("WG", row_lanes(d)), ("CENTRED", centred)]);
-        launch(kernel, n, &[&x, &weight, &bias, &y, &stats], &[n as u32, d as u32, eps.to_bits()]);
+        let width = width(&[d]);
+        let kernel = Specialised::new(&NORM_FORWARD, &[("WG", row_lanes(d)), ("CENTRED", centred)]).with_words_of(width);
+        launch(kernel, n, &[&x, &weight, &bias, &y, &stats], &[n as u32, (d / width) as u32, eps.to_bits(), d as u32]);
         (y, stats)
     }
 
@@ -284,8 +323,10 @@ impl RawKernels for CubeBackend {
         let dx = empty(&x, [n, d]);
         let has_residual = u32::from(residual.is_some());
         let residual = or_unread(residual, &x);
-        let kernel = Specialised::new(&NORM_BACKWARD_X, &[("WG", row_lanes(d)), ("CENTRED", u32::from(centred))]);
-        launch(kernel, n, &[&x, &weight, &stats, &dy, &residual, &dx], &[n as u32, d as u32, has_residual]);
+        let width = width(&[d]);
+        let consts = [("WG", row_lanes(d)), ("CENTRED", u32::from(centred))];
+        let kernel = Specialised::new(&NORM_BACKWARD_X, &consts).with_words_of(width);
+        launch(kernel, n, &[&x, &weight, &stats, &dy, &residual, &dx], &[n as u32, (d / width) as u32, has_residual, d as u32]);
         dx
     }
 
@@ -295,37 +336,43 @@ impl RawKernels for CubeBackend {
         let part = |at| Self::view(segment, at, Shape::new([d]));
         let (dweight, dbias) = (part(at.weight), or_unread(at.bias.map(part), &x));
         let consts = [("COLUMNS", SUM_COLUMNS as u32), ("CENTRED", u32::from(at.bias.is_some()))];
-        let kernel = Specialised::new(&NORM_BACKWARD_WEIGHT, &consts);
-        launch(kernel, d.div_ceil(SUM_COLUMNS), &[&x, &stats, &dy, &dweight, &dbias], &[n as u32, d as u32]);
+        let width = width(&[d]);
+        let kernel = Specialised::new(&NORM_BACKWARD_WEIGHT, &consts).with_words_of(width);
+        let words = d / width;
+        launch(kernel, words.div_ceil(SUM_COLUMNS), &[&x, &stats, &dy, &dweight, &dbias], &[n as u32, words as u32]);
     }
 
     fn swiglu_forward(gate_up: CubeTensor) -> CubeTensor {
         let gate_up = floats(gate_up);
-        let [n, width] = gate_up.meta.shape().dims();
-        let out = empty(&gate_up, [n, width / 2]);
-        launch_items(&ACTIVATION_SWIGLU_FORWARD, &[], &[&gate_up, &out], n * width / 2, &[width as u32 / 2]);
+        let [n, both] = gate_up.meta.shape().dims();
+        let (f, width) = (both / 2, width(&[both / 2]));
+        let out = empty(&gate_up, [n, f]);
+        launch_words(&ACTIVATION_SWIGLU_FORWARD, width, &[], &[&gate_up, &out], n * f, &[(f / width) as u32]);
         out
     }
 
     fn swiglu_backward(gate_up: CubeTensor, dout: CubeTensor) -> CubeTensor {
         let [gate_up, dout] = [gate_up, dout].map(floats);
-        let [n, width] = gate_up.meta.shape().dims();
-        let d_gate_up = empty(&gate_up, [n, width]);
-        launch_items(&ACTIVATION_SWIGLU_BACKWARD, &[], &[&gate_up, &dout, &d_gate_up], n * width / 2, &[width as u32 / 2]);
+        let [n, both] = gate_up.meta.shape().dims();
+        let (f, width) = (both / 2, width(&[both / 2]));
+        let d_gate_up = empty(&gate_up, [n, both]);
+        launch_words(&ACTIVATION_SWIGLU_BACKWARD, width, &[], &[&gate_up, &dout, &d_gate_up], n * f, &[(f / width) as u32]);
         d_gate_up
     }
 
     fn gelu_forward(x: CubeTensor) -> CubeTensor {
         let x = floats(x);
         let out = empty(&x, x.meta.shape().clone());
-        launch_items(&ACTIVATION_GELU_FORWARD, &[], &[&x, &out], x.meta.num_elements(), &[]);
+        let n = x.meta.num_elements();
+        launch_words(&ACTIVATION_GELU_FORWARD, width(&[n]), &[], &[&x, &out], n, &[]);
         out
     }
 
     fn gelu_backward(x: CubeTensor, dout: CubeTensor) -> CubeTensor {
         let [x, dout] = [x, dout].map(floats);
         let dx = empty(&x, x.meta.shape().clone());
-        launch_items(&ACTIVATION_GELU_BACKWARD, &[], &[&x, &dout, &dx], x.meta.num_elements(), &[]);
+        let n = x.meta.num_elements();
+        launch_words(&ACTIVATION_GELU_BACKWARD, width(&[n]), &[], &[&x, &dout, &dx], n, &[]);
         dx
     }
 
@@ -333,8 +380,9 @@ impl RawKernels for CubeBackend {
         let [x, cos, sin] = [x, cos, sin].map(floats);
         let [b, t, h, d] = x.meta.shape().dims();
         let out = empty(&x, [b, t, h, d]);
-        let rest = [h as u32, d as u32 / 2, direction.to_bits()];
-        launch_items(&ROPE_ROTATE, &[], &[&x, &cos, &sin, &out], b * t * h * d / 2, &rest);
+        let (half, width) = (d / 2, width(&[d / 2]));
+        let rest = [h as u32, (half / width) as u32, direction.to_bits()];
+        launch_words(&ROPE_ROTATE, width, &[], &[&x, &cos, &sin, &out], b * t * h * half, &rest);
         out
     }
 
@@ -348,8 +396,9 @@ impl RawKernels for CubeBackend {
         };
         let [_, columns, _, _] = k.meta.shape().dims();
         let (rotated, [cos, sin]) = or_none(angles, &qkv);
-        let rest = [time, queries, kv, dim, columns, start].map(|x| x as u32);
-        launch_items(&ROPE_SPLIT, &[rotated], &[&qkv, &cos, &sin, &q, &k, &v], qkv.meta.num_elements(), &rest);
+        let width = head_width(dim, rotated);
+        let rest = [time, queries, kv, dim / width, columns, start].map(|x| x as u32);
+        launch_words(&ROPE_SPLIT, width, &[rotated], &[&qkv, &cos, &sin, &q, &k, &v], qkv.meta.num_elements(), &rest);
         [q, k, v]
     }
 
@@ -358,8 +407,9 @@ impl RawKernels for CubeBackend {
         let Heads { batch, time, queries, keys: kv, dim } = heads;
         let d_qkv = empty(&dq, [batch * time, (queries + 2 * kv) * dim]);
         let (rotated, [cos, sin]) = or_none(angles, &dq);
-        let rest = [queries, kv, dim].map(|x| x as u32);
-        launch_items(&ROPE_MERGE, &[rotated], &[&dq, &dk, &dv, &cos, &sin, &d_qkv], d_qkv.meta.num_elements(), &rest);
+        let width = head_width(dim, rotated);
+        let rest = [queries, kv, dim / width].map(|x| x as u32);
+        launch_words(&ROPE_MERGE, width, &[rotated], &[&dq, &dk, &dv, &cos, &sin, &d_qkv], d_qkv.meta.num_elements(), &rest);
         d_qkv
     }
 
@@ -384,38 +434,106 @@ impl RawKernels for CubeBackend {
     }
 }
 
-/// Rows and columns of a product.
-fn product_shape(a: &CubeTensor, b: &CubeTensor, form: Form) -> [usize; 2] {
-    let ([[rows, _], _], [[_, columns], _]) = (as_matrix(a, form.a_transposed), as_matrix(b, form.b_transposed));
-    [rows, columns]
+/// out [M,N] = a b (+ bias) (+ residual).
+struct Product {
+    m: usize,
+    n: usize,
+    k: usize,
+    form: Form,
+    /// Numbers from row to row of a and b as they are stored.
+    stored: [usize; 2],
+    /// Numbers from row to row of out and residual.
+    pitch: usize,
 }
 
-/// out = a b (+ bias) (+ residual)
-fn product(a: CubeTensor, b: CubeTensor, [bias, residual]: [Option<CubeTensor>; 2], form: Form, out: &CubeTensor) {
-    let [a, b] = [a, b].map(floats);
-    let [[m, k], a_strides] = as_matrix(&a, form.a_transposed);
-    let [[_, n], b_strides] = as_matrix(&b, form.b_transposed);
-    let [has_bias, has_residual] = [&bias, &residual].map(|x| usize::from(x.is_some()));
-    let [bias, residual] = [bias, residual].map(|x| or_unread(x, &a));
-    let params = [m, n, k, a_strides[0], a_strides[1], b_strides[0], b_strides[1], has_bias, has_residual].map(|x| x as u32);
-    let (kernel, [rows, columns]) = match variant().subgroup_lanes() {
-        None => (Specialised::new(&MATMUL_TILED, &[]), MATMUL_TILE),
-        Some(lanes) => (Specialised::new(&MATMUL_SUBGROUP, &[("LANES", lanes)]), [4 * lanes, lanes * lanes].map(|x| x as usize)),
-    };
-    let groups = m.div_ceil(rows) * n.div_ceil(columns);
-    launch(kernel, groups, &[&a, &b, &bias, &residual, out], &params);
+impl Product {
+    fn of(a: &CubeTensor, b: &CubeTensor, form: Form) -> Self {
+        let [[a_rows, a_columns], [b_rows, b_columns]] = [a, b].map(|x| x.meta.shape().dims());
+        let (m, k) = if form.a_transposed { (a_columns, a_rows) } else { (a_rows, a_columns) };
+        let n = if form.b_transposed { b_rows } else { b_columns };
+        Self { m, n, k, form, stored: [a_columns, b_columns], pitch: n }
+    }
+
+    fn launch(&self, a: &CubeTensor, b: &CubeTensor, [bias, residual]: [Option<CubeTensor>; 2], out: &CubeTensor) {
+        let has = [&bias, &residual].map(|x| u32::from(x.is_some()));
+        let [bias, residual] = [bias, residual].map(|x| or_unread(x, a));
+        let (kernel, [rows, columns], params) = match variant().subgroup_lanes() {
+            Some(lanes) if self.is_wide() => self.subgroup(lanes, has),
+            _ => self.tiled(has),
+        };
+        let groups = self.m.div_ceil(rows) * self.n.div_ceil(columns);
+        launch(kernel, groups, &[a, b, &bias, &residual, out], &params);
+    }
+
+    /// Whether every row, as it is stored, begins at a word.
+    fn is_wide(&self) -> bool {
+        let [a, b] = self.stored;
+        width(&[a, b, self.pitch]) == WIDE
+    }
+
+    fn subgroup(&self, lanes: u32, [has_bias, has_residual]: [u32; 2]) -> (Specialised, [usize; 2], Vec<u32>) {
+        let row_lanes = if self.m <= MATMUL_BLOCK { 1 } else { lanes };
+        let tile = [MATMUL_BLOCK * row_lanes as usize, 2 * MATMUL_BLOCK * lanes as usize];
+        // A tile that is moved back must begin at a word of a's rows.
+        let moves = !self.form.a_transposed || self.m.is_multiple_of(WIDE);
+        let fits = moves && self.m >= tile[0] && self.pitch >= tile[1];
+        let kernel = Specialised::new(
+            &MATMUL_SUBGROUP,
+            &[
+                ("LANES", lanes),
+                ("ROW_LANES", row_lanes),
+                ("A_TRANSPOSED", u32::from(self.form.a_transposed)),
+                ("B_TRANSPOSED", u32::from(self.form.b_transposed)),
+                ("RESIDUAL", has_residual),
+                ("FITS", u32::from(fits)),
+            ],
+        );
+        let [a, b] = self.stored.map(|stored| stored / WIDE);
+        let sizes = [self.m, self.n, self.k, a, b, self.pitch / WIDE].map(|x| x as u32);
+        (kernel, tile, [sizes.as_slice(), &[has_bias]].concat())
+    }
+
+    fn tiled(&self, has: [u32; 2]) -> (Specialised, [usize; 2], Vec<u32>) {
+        let tiles = |side: usize| self.m.div_ceil(MATMUL_BLOCK * side) * self.n.div_ceil(MATMUL_BLOCK * side);
+        let side = if tiles(MATMUL_SIDE) < FEW_TILES { SMALL_MATMUL_SIDE } else { MATMUL_SIDE };
+        let strides = |transposed: bool, stored: usize| if transposed { [1, stored] } else { [stored, 1] };
+        let (a, b) = (strides(self.form.a_transposed, self.stored[0]), strides(self.form.b_transposed, self.stored[1]));
+        let sizes = [self.m, self.n, self.k, a[0], a[1], b[0], b[1], self.pitch].map(|x| x as u32);
+        let kernel = Specialised::new(&MATMUL_TILED, &[("SIDE", side as u32)]);
+        (kernel, [MATMUL_BLOCK * side; 2], [sizes.as_slice(), &has].concat())
+    }
+}
+
+/// Kernel, workgroups and parameters of either pass over logits [R,PITCH].
+fn logprob_launch(
+    kernel: &Kernel,
+    logits: &CubeTensor,
+    v: usize,
+    inv_temperature: f32,
+    n: usize,
+    first: usize,
+) -> (Specialised, usize, [u32; 6]) {
+    let [rows, pitch] = logits.meta.shape().dims();
+    let width = width(&[pitch]);
+    let kernel = Specialised::new(kernel, &[("WG", row_lanes(v))]).with_words_of(width);
+    (kernel, rows, [rows as u32, v as u32, inv_temperature.to_bits(), n as u32, first as u32, (pitch / width) as u32])
+}
+
+/// Numbers of a word of heads of `dim` numbers, whose halves are turned against each other where `rotated`.
+fn head_width(dim: usize, (_, rotated): (&str, u32)) -> usize {
+    width(&[if rotated == 1 { dim / 2 } else { dim }])
 }
 
 /// A binding must be there even where the shader does not read it.
 fn or_unread(tensor: Option<CubeTensor>, like: &CubeTensor) -> CubeTensor {
-    tensor.map_or_else(|| empty(like, [1]), floats)
+    tensor.map_or_else(|| empty(like, [WIDE]), floats)
 }
 
 /// The value of `ROTATED` and its two tables.
 fn or_none(angles: Option<Angles<CubeBackend>>, like: &CubeTensor) -> ((&'static str, u32), [CubeTensor; 2]) {
     match angles {
         Some((cos, sin)) => (("ROTATED", 1), [cos, sin].map(floats)),
-        None => (("ROTATED", 0), [(); 2].map(|()| empty(like, [1]))),
+        None => (("ROTATED", 0), [(); 2].map(|()| empty(like, [WIDE]))),
     }
 }
 
@@ -425,15 +543,9 @@ fn row_lanes(width: usize) -> u32 {
     let (fewest, most) = match variant() {
         Variant::Default => (32, MOST_LANES),
         Variant::Subgroup4 => (4, 4),
-        Variant::Subgroup8 => (8, MOST_LANES),
+        Variant::Subgroup8 => (8, 8),
     };
     ((width / NUMBERS_PER_LANE) as u32).next_power_of_two().clamp(fewest, most)
-}
-
-/// Sizes and strides of the matrix that `x` stands for.
-fn as_matrix(x: &CubeTensor, transposed: bool) -> [[usize; 2]; 2] {
-    let [rows, columns] = x.meta.shape().dims();
-    if transposed { [[columns, rows], [1, columns]] } else { [[rows, columns], [columns, 1]] }
 }
 
 impl Untracked for CubeBackend {
@@ -453,8 +565,10 @@ impl Untracked for CubeBackend {
         for start in (0..total).step_by(MOST_BOUND) {
             let count = MOST_BOUND.min(total - start);
             let [param, grad, m, v] = [&param, &grad, &m, &v].map(|x| Self::view(x, start, Shape::new([count])));
-            let rest = [&[decayed.saturating_sub(start) as u32], numbers.as_slice()].concat();
-            launch_items(&OPTIM_ADAMW, &[], &[&param, &grad, &m, &v, &clip], count, &rest);
+            let decayed = decayed.saturating_sub(start);
+            let width = width(&[count, decayed]);
+            let rest = [&[(decayed / width) as u32], numbers.as_slice()].concat();
+            launch_words(&OPTIM_ADAMW, width, &[], &[&param, &grad, &m, &v, &clip], count, &rest);
         }
         (param, m, v)
     }
@@ -467,7 +581,9 @@ impl Untracked for CubeBackend {
             let count = MOST_BOUND.min(total - start);
             let groups = square_parts(count);
             let numbers = Self::view(&x, start, Shape::new([count]));
-            launch(Specialised::new(&OPTIM_SUM_SQUARES, &[("WG", MOST_LANES)]), groups, &[&numbers, &partial], &[count as u32, at as u32]);
+            let width = width(&[count]);
+            let kernel = Specialised::new(&OPTIM_SUM_SQUARES, &[("WG", MOST_LANES)]).with_words_of(width);
+            launch(kernel, groups, &[&numbers, &partial], &[(count / width) as u32, at as u32]);
             at += groups;
         }
         partial
@@ -533,12 +649,12 @@ fn own_ints(tensor: CubeTensor) -> CubeTensor {
     if tensor.handle.can_mut() { tensor } else { CubeBackend::int_mul_scalar(tensor, Scalar::Int(1)) }
 }
 
-/// Launches one lane for each of `count` items; parameters are the count, then `rest`.
-fn launch_items(kernel: &Kernel, consts: &[(&'static str, u32)], tensors: &[&CubeTensor], count: usize, rest: &[u32]) {
-    let params = [&[count as u32], rest].concat();
-    let groups = count.div_ceil(MOST_LANES as usize);
+/// Launches one lane for each word of `numbers`; parameters are the number of words, then `rest`.
+fn launch_words(kernel: &Kernel, width: usize, consts: &[(&'static str, u32)], tensors: &[&CubeTensor], numbers: usize, rest: &[u32]) {
+    let words = numbers / width;
     let consts = [consts, &[("WG", MOST_LANES)]].concat();
-    launch(Specialised::new(kernel, &consts), groups, tensors, &params);
+    let kernel = Specialised::new(kernel, &consts).with_words_of(width);
+    launch(kernel, words.div_ceil(MOST_LANES as usize), tensors, &[&[words as u32], rest].concat());
 }
 
 /// A tensor that may be written: itself where nobody else holds it, else a copy.

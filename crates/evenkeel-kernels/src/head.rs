@@ -11,7 +11,7 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Dispatch, TensorMetadata};
 use burn::tensor::{Int, Shape, Tensor};
 
-use crate::backend::{Form, Kernels, RawKernels};
+use crate::backend::{Kernels, RawKernels};
 use crate::block::ALIGN;
 use crate::logprob::{TokenStats, empty_stats, rows};
 use crate::shapes::check;
@@ -50,7 +50,7 @@ pub(crate) struct Pass<B: RawKernels> {
     /// [3,N]
     pub stats: FloatTensor<B>,
     lse: FloatTensor<B>,
-    /// [N,V], where there is only one stretch.
+    /// [N,≥V], where there is only one stretch.
     logits: Option<FloatTensor<B>>,
 }
 
@@ -71,8 +71,8 @@ pub(crate) fn forward<B: RawKernels>(
     let (mut stats, mut lse) = empty_stats::<B>(hidden, n);
     let mut whole = None;
     for (first, rows) in stretches(n, v) {
-        let logits = B::matmul(part::<B>(hidden, first, rows), weight.clone(), None, None, Form::NT);
-        B::logprob_forward_into(logits.clone(), targets.clone(), inv_temperature, &mut stats, &mut lse, first);
+        let logits = B::head_logits(part::<B>(hidden, first, rows), weight.clone());
+        B::logprob_forward_into(logits.clone(), v, targets.clone(), inv_temperature, &mut stats, &mut lse, first);
         whole = (rows == n).then_some(logits);
     }
     Pass { stats, lse, logits: whole }
@@ -95,14 +95,14 @@ impl<B: RawKernels> Backward<B, 2> for HeadBackward {
         let mut d_weight = None;
         for (first, rows) in stretches(shape[0], v) {
             let states = part::<B>(&hidden, first, rows);
-            let logits = kept.take().unwrap_or_else(|| B::matmul(states.clone(), weight.clone(), None, None, Form::NT));
+            let logits = kept.take().unwrap_or_else(|| B::head_logits(states.clone(), weight.clone()));
             let facts = [lse.clone(), stats.clone(), grad.clone()];
-            let d_logits = B::logprob_backward(logits, targets.clone(), facts, inv_temperature, first);
+            let d_logits = B::logprob_backward(logits, v, targets.clone(), facts, inv_temperature, first);
             if hidden_node.is_some() {
-                B::matmul_into(d_logits.clone(), weight.clone(), Form::NN, &mut d_hidden, first * shape[1]);
+                B::head_d_hidden_into(d_logits.clone(), weight.clone(), &mut d_hidden, first * shape[1]);
             }
             if weight_node.is_some() {
-                d_weight = Some(B::matmul(d_logits, states, None, d_weight, Form::TN));
+                d_weight = Some(B::head_d_weight(d_logits, states, v, d_weight));
             }
         }
         if let Some(id) = hidden_node {

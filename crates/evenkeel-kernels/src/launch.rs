@@ -1,6 +1,7 @@
 //! The table of WGSL kernels, their specialisation by `const` lines, and the launch on a cubecl client.
 //!
-//! A shader file is complete as it stands; the host may only replace the value of a `const NAME = …u;` line.
+//! A shader file is complete as it stands; the host may only replace the value of a `const NAME = …u;` line, and widen a kernel's
+//! word from one number to four.
 
 use std::cell::{Cell, RefCell};
 use std::hash::{Hash, Hasher};
@@ -20,6 +21,13 @@ pub struct Kernel {
     pub source: &'static str,
     /// Name of the twin: module and function below `reference`.
     pub twin: &'static str,
+}
+
+impl Kernel {
+    /// Whether it can be widened, see [`Specialised::with_words_of`].
+    pub fn has_words(&self) -> bool {
+        self.source.contains(NARROW_WORD)
+    }
 }
 
 macro_rules! kernels {
@@ -44,6 +52,7 @@ kernels! {
     ATTENTION_BACKWARD_Q = "attention/backward_q", twin "attention::backward";
     ATTENTION_BACKWARD_KV = "attention/backward_kv", twin "attention::backward";
     ATTENTION_DECODE = "attention/decode", twin "attention::decode";
+    ATTENTION_DECODE_SUBGROUP = "attention/decode_subgroup", twin "attention::decode";
     GATHER_FORWARD = "gather/forward", twin "gather::forward";
     GATHER_BACKWARD = "gather/backward", twin "gather::backward";
     LOGPROB_FORWARD = "logprob/forward", twin "logprob::forward";
@@ -70,19 +79,38 @@ kernels! {
     OPTIM_ADAMW = "optim/adamw", twin "optim::adamw";
 }
 
+/// Numbers of a wide word.
+pub const WIDE: usize = 4;
+/// The line that says that a kernel can be widened.
+const NARROW_WORD: &str = "alias WORD = f32;";
+/// Lines that a wide kernel has in place of those of a narrow one, where it has them.
+const WIDENED: &[(&str, &str)] = &[
+    (NARROW_WORD, "alias WORD = vec4<f32>;"),
+    ("const WIDTH = 1u;", "const WIDTH = 4u;"),
+    ("fn across(x: WORD) -> f32 { return x; }", "fn across(x: WORD) -> f32 { return x.x + x.y + x.z + x.w; }"),
+    ("fn largest_of(x: WORD) -> f32 { return x; }", "fn largest_of(x: WORD) -> f32 { return max(max(x.x, x.y), max(x.z, x.w)); }"),
+    ("fn spread(x: f32) -> WORD { return WORD(x); }", "fn spread(x: f32) -> WORD { return x + vec4(0.0, 1.0, 2.0, 3.0); }"),
+];
+
 /// A kernel with the values of its `const` lines.
 #[derive(Clone, Debug)]
 pub struct Specialised {
     name: &'static str,
     source: &'static str,
     consts: Vec<(&'static str, u32)>,
+    wide: bool,
     mutation: Option<Mutation>,
 }
 
 impl Specialised {
     pub fn new(kernel: &Kernel, consts: &[(&'static str, u32)]) -> Self {
         let mutation = MUTATION.with_borrow(|mutation| mutation.clone()).filter(|m| m.kernel == kernel.name);
-        Self { name: kernel.name, source: kernel.source, consts: consts.to_vec(), mutation }
+        Self { name: kernel.name, source: kernel.source, consts: consts.to_vec(), wide: false, mutation }
+    }
+
+    /// With words of four numbers where `width` is [`WIDE`].
+    pub fn with_words_of(self, width: usize) -> Self {
+        Self { wide: width == WIDE, ..self }
     }
 
     /// The WGSL text with each `const NAME = …u;` line set; in a browser with the directives that subgroups need there, which
@@ -105,6 +133,10 @@ impl Specialised {
             });
             text = lines.collect::<Vec<_>>().join("\n");
         }
+        if self.wide {
+            assert!(text.contains(NARROW_WORD), "{}: has no words", self.name);
+            text = WIDENED.iter().fold(text, |text, (narrow, wide)| text.replace(narrow, wide));
+        }
         // A workgroup that is one subgroup takes every turn together, which a browser's analysis cannot see.
         let directives = ["enable subgroups;\n", "diagnostic(off, subgroup_uniformity);\n"];
         if cfg!(target_family = "wasm") && self.name.ends_with("subgroup") { directives.concat() + &text } else { text }
@@ -113,8 +145,8 @@ impl Specialised {
 
 impl Specialised {
     /// What tells one from another: the text follows from the name, and hashing it would cost as much as a launch.
-    fn identity(&self) -> (&'static str, &[(&'static str, u32)], Option<&Mutation>) {
-        (self.name, &self.consts, self.mutation.as_ref())
+    fn identity(&self) -> (&'static str, &[(&'static str, u32)], bool, Option<&Mutation>) {
+        (self.name, &self.consts, self.wide, self.mutation.as_ref())
     }
 }
 
@@ -144,6 +176,11 @@ impl KernelSource for Specialised {
     fn lang(&self) -> &'static str {
         "wgsl"
     }
+}
+
+/// Numbers of the words in which rows of these lengths can be read: [`WIDE`] where it divides all of them, else 1.
+pub(crate) fn width(lengths: &[usize]) -> usize {
+    if lengths.iter().all(|length| length.is_multiple_of(WIDE)) { WIDE } else { 1 }
 }
 
 /// Launches `groups` workgroups (spread over x and y) with the tensors as bindings 0, 1, … and `params` as the last one.

@@ -54,8 +54,9 @@ pub(crate) fn forward<B: RawKernels>(
     targets: IntTensor<B>,
     inv_temperature: f32,
 ) -> (FloatTensor<B>, FloatTensor<B>) {
-    let (mut stats, mut lse) = empty_stats::<B>(logits, logits.shape()[0]);
-    B::logprob_forward_into(logits.clone(), targets, inv_temperature, &mut stats, &mut lse, 0);
+    let [n, v] = logits.shape().dims();
+    let (mut stats, mut lse) = empty_stats::<B>(logits, n);
+    B::logprob_forward_into(logits.clone(), v, targets, inv_temperature, &mut stats, &mut lse, 0);
     (stats, lse)
 }
 
@@ -77,7 +78,8 @@ impl<B: RawKernels> Backward<B, 1> for LogprobBackward {
         let logits = checkpointer.retrieve_node_output::<FloatTensor<B>>(node);
         let [parent] = ops.parents;
         if let Some(parent) = parent {
-            let dlogits = B::logprob_backward(logits, targets, [lse, stats, grad], inv_temperature, 0);
+            let v = logits.shape()[1];
+            let dlogits = B::logprob_backward(logits, v, targets, [lse, stats, grad], inv_temperature, 0);
             grads.register::<B>(parent.id, dlogits);
         }
     }

@@ -43,8 +43,10 @@ pub const ATTENTION: &[AttentionCase] = &[
     AttentionCase { name: "left padded", sizes: [3, 29, 29, 2, 1, 33], spans: Spans::LeftPadded, outliers: false },
     AttentionCase { name: "right padded", sizes: [3, 29, 29, 2, 2, 33], spans: Spans::RightPadded, outliers: false },
     AttentionCase { name: "packed", sizes: [2, 37, 37, 3, 3, 16], spans: Spans::Packed, outliers: false },
+    AttentionCase { name: "words", sizes: [2, 13, 70, 4, 2, 20], spans: Spans::Random, outliers: false },
+    AttentionCase { name: "left padded, words", sizes: [3, 37, 37, 2, 1, 36], spans: Spans::LeftPadded, outliers: false },
     AttentionCase { name: "wide head", sizes: [1, 19, 23, 4, 2, 128], spans: Spans::Random, outliers: false },
-    AttentionCase { name: "outliers, narrow head", sizes: [2, 13, 29, 4, 2, 31], spans: Spans::Random, outliers: true },
+    AttentionCase { name: "outliers, words", sizes: [2, 13, 29, 4, 2, 20], spans: Spans::Random, outliers: true },
     AttentionCase { name: "outliers", sizes: [2, 13, 29, 4, 2, 64], spans: Spans::Random, outliers: true },
     AttentionCase { name: "one token, long cache", sizes: [2, 1, 70, 4, 1, 65], spans: Spans::Causal, outliers: false },
 ];
@@ -116,7 +118,7 @@ pub const LOGITS: &[LogitsCase] = &[
 ];
 
 impl LogitsCase {
-    /// Logits with a tie for the largest in row 0, targets that are sometimes the argmax.
+    /// Logits with a tie for the largest in rows 0 and 1, targets that are sometimes the argmax, of a tie the first or the last.
     fn inputs(&self) -> (Vec<f32>, Vec<i32>) {
         let [n, v] = self.sizes;
         let mut numbers = Numbers::new(3);
@@ -127,6 +129,9 @@ impl LogitsCase {
         (logits[v / 2], logits[v - 1]) = (101.0, 101.0);
         let mut targets: Vec<_> = (0..n).map(|_| numbers.below(v) as i32).collect();
         targets[0] = (v / 2) as i32;
+        if n > 1 {
+            (logits[v + v / 2], logits[2 * v - 1], targets[1]) = (101.0, 101.0, v as i32 - 1);
+        }
         for i in (2..n).step_by(2) {
             let row = &logits[i * v..][..v];
             targets[i] = (0..v).max_by(|&a, &b| row[a].total_cmp(&row[b])).expect("V > 0") as i32;

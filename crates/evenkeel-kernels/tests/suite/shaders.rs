@@ -1,6 +1,6 @@
 //! Every shader, as it stands and at the ends of its specialisation, is valid WGSL within a browser's default limits.
 
-use evenkeel_kernels::launch::{KERNELS, Kernel, Specialised};
+use evenkeel_kernels::launch::{KERNELS, Kernel, Specialised, WIDE};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
 /// WebGPU's defaults: maxStorageBuffersPerShaderStage, maxComputeInvocationsPerWorkgroup,
@@ -9,16 +9,23 @@ const MAX_STORAGE_BUFFERS: usize = 8;
 const MAX_INVOCATIONS: u32 = 256;
 const MAX_WORKGROUP_BYTES: u32 = 16 * 1024;
 
+/// Lines of the longest shader that a reader can still take in.
+const MOST_LINES: usize = 170;
+
 /// Values of the `const` lines that the launchers use; the largest tiles are at head dimensions 64 and 128.
 fn specialisations(kernel: &Kernel) -> Vec<Vec<(&'static str, u32)>> {
     let has = |constant: &str| kernel.source.contains(&format!("\nconst {constant} = "));
-    match (has("BLOCK"), has("HEAD_DIM")) {
-        (true, true) => [(16, 1), (16, 5), (16, 64), (8, 65), (8, 128)].map(|(block, d)| vec![("BLOCK", block), ("HEAD_DIM", d)]).to_vec(),
-        (false, true) if has("LANES") => {
-            [4, 8].into_iter().flat_map(|lanes| [1, 32].map(|d| vec![("LANES", lanes), ("HEAD_DIM", d)])).collect()
+    match (has("HEAD_DIM"), has("LANES")) {
+        (true, true) if kernel.name.contains("subgroup") => {
+            [4, 8].into_iter().flat_map(|lanes| [4, 36, 128].map(|d| vec![("LANES", lanes), ("HEAD_DIM", d)])).collect()
         }
-        (false, true) => [1, 128].map(|d| vec![("HEAD_DIM", d)]).to_vec(),
-        _ if has("LANES") && kernel.name.contains("subgroup") => vec![vec![("LANES", 4)]],
+        (true, true) => [(16, 1), (16, 5), (16, 64), (8, 65), (8, 128)].map(|(block, d)| vec![("BLOCK", block), ("HEAD_DIM", d)]).to_vec(),
+        (true, false) => [1, 128].map(|d| vec![("HEAD_DIM", d)]).to_vec(),
+        _ if has("ROW_LANES") => {
+            let other = [("A_TRANSPOSED", 1), ("B_TRANSPOSED", 0), ("RESIDUAL", 0), ("FITS", 1)];
+            [(4, 4), (8, 8), (8, 1)].map(|(lanes, rows)| [&[("LANES", lanes), ("ROW_LANES", rows)], &other[..]].concat()).to_vec()
+        }
+        _ if has("SIDE") => vec![vec![("SIDE", 8)]],
         _ => vec![],
     }
 }
@@ -71,8 +78,11 @@ fn check(name: &str, wgsl: &str) {
 fn every_shader_is_valid_within_browser_limits() {
     for kernel in KERNELS {
         check(kernel.name, kernel.source);
-        for consts in specialisations(kernel) {
+        for consts in [vec![]].into_iter().chain(specialisations(kernel)) {
             check(&format!("{} {consts:?}", kernel.name), &Specialised::new(kernel, &consts).wgsl());
+            if kernel.has_words() {
+                check(&format!("{} {consts:?} in wide words", kernel.name), &Specialised::new(kernel, &consts).with_words_of(WIDE).wgsl());
+            }
         }
     }
 }
@@ -80,7 +90,7 @@ fn every_shader_is_valid_within_browser_limits() {
 #[test]
 fn every_shader_is_short_and_has_a_header() {
     for kernel in KERNELS {
-        assert!(kernel.source.lines().count() <= 150, "{}: over 150 lines", kernel.name);
+        assert!(kernel.source.lines().count() <= MOST_LINES, "{}: over {MOST_LINES} lines", kernel.name);
         assert!(kernel.source.starts_with("// "), "{}: no header", kernel.name);
         let twin_file = kernel.twin.split("::").next().expect("module::function");
         let header = kernel.source.lines().take_while(|line| line.starts_with("//")).collect::<String>();

@@ -79,7 +79,7 @@ fn the_plain_loops_and_the_cpu_backend_agree() {
 fn block_kernels_equal_their_twins() {
     for case in BLOCKS.iter().filter(|case| !case.name.starts_with("linear")) {
         let tolerance = if case.name.contains("sharp") { SHARP_TOLERANCE } else { BLOCK_TOLERANCE };
-        check("block kernels", case.name, tolerance, &|device| (case.run)(case.sizes, Maths::Ours, device));
+        in_all_forms("block kernels", case.name, tolerance, &|device| (case.run)(case.sizes, Maths::Ours, device));
     }
 }
 
