@@ -246,6 +246,9 @@ pub trait Kernels: Backend {
     /// See [`crate::gather()`].
     fn gather(x: FloatTensor<Self>, rows: IntTensor<Self>, order: IntTensor<Self>, starts: IntTensor<Self>) -> FloatTensor<Self>;
 
+    /// See [`crate::scatter_sum`].
+    fn scatter_sum(x: FloatTensor<Self>, rows: IntTensor<Self>, order: IntTensor<Self>, starts: IntTensor<Self>) -> FloatTensor<Self>;
+
     /// See [`crate::ppo_policy_loss`] and [`crate::ppo_value_loss`].
     fn clipped_loss(
         x: FloatTensor<Self>,
@@ -306,8 +309,8 @@ pub trait Untracked: Backend {
     /// Parts of Σ x², x [N], written to `partial` [P] from `at` on; as many as [`crate::optim::square_parts`] says.
     fn sum_squares(x: FloatTensor<Self>, partial: FloatTensor<Self>, at: usize) -> FloatTensor<Self>;
 
-    /// partial [P] → norm and scale [2]
-    fn clip(partial: FloatTensor<Self>, max_norm: f32) -> FloatTensor<Self>;
+    /// partial [P], last [2] → norm and scale [2]
+    fn clip(partial: FloatTensor<Self>, last: FloatTensor<Self>, max_norm: f32) -> FloatTensor<Self>;
 
     /// See [`crate::block_cached`]; → y, keys, values.
     fn block_cached(
@@ -371,6 +374,10 @@ macro_rules! forward_only {
 
             fn gather(x: FloatTensor<Self>, rows: IntTensor<Self>, _: IntTensor<Self>, _: IntTensor<Self>) -> FloatTensor<Self> {
                 Self::gather_forward(x, rows)
+            }
+
+            fn scatter_sum(x: FloatTensor<Self>, _: IntTensor<Self>, order: IntTensor<Self>, starts: IntTensor<Self>) -> FloatTensor<Self> {
+                Self::gather_backward(x, order, starts)
             }
 
             fn clipped_loss(
@@ -461,6 +468,10 @@ impl<B: RawKernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
 
     fn gather(x: FloatTensor<Self>, rows: IntTensor<Self>, order: IntTensor<Self>, starts: IntTensor<Self>) -> FloatTensor<Self> {
         crate::gather::differentiable::<B, C>(x, rows, order, starts)
+    }
+
+    fn scatter_sum(x: FloatTensor<Self>, rows: IntTensor<Self>, order: IntTensor<Self>, starts: IntTensor<Self>) -> FloatTensor<Self> {
+        crate::gather::differentiable_sum::<B, C>(x, rows, order, starts)
     }
 
     fn clipped_loss(

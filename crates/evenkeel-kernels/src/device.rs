@@ -6,7 +6,7 @@
 use std::sync::{Mutex, OnceLock};
 
 use burn::tensor::Device;
-use burn::tensor::wgpu::{WgpuInitError, wgpu};
+use burn::tensor::wgpu::{WgpuInitError, WgpuSetup, wgpu};
 
 use crate::launch::Variant;
 use crate::platform;
@@ -21,6 +21,18 @@ pub enum DeviceChoice {
     Gpu,
     /// burn's CPU backend.
     Cpu,
+}
+
+/// How much is asked of a GPU when it is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// Everything that it has.
+    #[default]
+    Whole,
+    /// WebGPU's default limits and no optional feature: the least that a browser must give.
+    Minimum,
+    /// No GPU at all but wgpu's stub, which takes all calls and computes nothing: what is left is the host's own work.
+    Noop,
 }
 
 /// The device that was chosen, and how to name it to a person.
@@ -58,8 +70,9 @@ pub enum DeviceError {
 
 /// Launches that go to the queue in one submission: few enough that a driver never works on one for long.
 const LAUNCHES_PER_SUBMISSION: usize = 128;
-/// The GPU of this process once it is open.
+/// The GPU of this process once it is open, and how it is to be opened.
 static GPU: OnceLock<Selected> = OnceLock::new();
+static PROFILE: OnceLock<Profile> = OnceLock::new();
 /// Lanes of its smallest subgroup; 0 where shaders cannot use subgroups.
 static SUBGROUP_LANES: OnceLock<u32> = OnceLock::new();
 
@@ -69,6 +82,11 @@ static LOST: Mutex<Option<String>> = Mutex::new(None);
 /// Why the open device was lost, if it was: nothing can be computed on it any more, and what waits for it may wait for ever.
 pub fn lost() -> Option<String> {
     LOST.lock().expect("nobody panics while holding it").clone()
+}
+
+/// Opens the GPU in this way from now on; too late once it is open.
+pub fn limit_to(profile: Profile) {
+    PROFILE.get_or_init(|| profile);
 }
 
 /// The subgroup forms of the kernels that the open adapter runs, the widest last.
@@ -110,16 +128,26 @@ async fn gpu() -> Result<Selected, DeviceError> {
     if let Some(selected) = GPU.get() {
         return Ok(selected.clone());
     }
-    #[cfg(target_family = "wasm")]
-    crate::browser::request_subgroups();
-    let selected = match Device::wgpu_options().tasks_max(LAUNCHES_PER_SUBMISSION).init_with_setup_async().await {
+    let options = Device::wgpu_options().tasks_max(LAUNCHES_PER_SUBMISSION);
+    let opened = match PROFILE.get().copied().unwrap_or_else(platform::profile) {
+        Profile::Whole => {
+            #[cfg(target_family = "wasm")]
+            crate::browser::request_subgroups();
+            options.init_with_setup_async().await
+        }
+        least => {
+            let setup = least_setup(least).await?;
+            options.setup(setup.clone()).init().map(|device| (device, setup))
+        }
+    };
+    let selected = match opened {
         Ok((device, setup)) => {
-            let lanes = has_subgroups(&setup.adapter).then(|| setup.adapter.get_info().subgroup_min_size);
+            let lanes = has_subgroups(&setup.device).then(|| setup.adapter.get_info().subgroup_min_size);
             SUBGROUP_LANES.get_or_init(|| lanes.unwrap_or(0));
             setup.device.set_device_lost_callback(|_, reason| {
                 LOST.lock().expect("nobody panics while holding it").get_or_insert(reason);
             });
-            let features = features(&setup.adapter);
+            let features = features(&setup.device);
             Selected { memory: platform::own_memory(&setup.adapter), features, ..describe(device, &setup.adapter.get_info()) }
         }
         // Another caller was quicker, or burn's lazy start was: the runtime is there and stays.
@@ -132,24 +160,38 @@ async fn gpu() -> Result<Selected, DeviceError> {
     Ok(GPU.get_or_init(|| selected).clone())
 }
 
+/// A device with no more than WebGPU guarantees, or the stub.
+async fn least_setup(profile: Profile) -> Result<WgpuSetup, DeviceError> {
+    let backends = if profile == Profile::Noop { wgpu::Backends::NOOP } else { wgpu::Backends::PRIMARY };
+    let mut descriptor = wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() };
+    descriptor.backend_options.noop.enable = profile == Profile::Noop;
+    let instance = wgpu::Instance::new(descriptor);
+    let wanted = wgpu::RequestAdapterOptions { power_preference: wgpu::PowerPreference::HighPerformance, ..Default::default() };
+    let adapter = instance.request_adapter(&wanted).await.map_err(|error| DeviceError::NoAdapter { reason: error.to_string() })?;
+    let least = wgpu::DeviceDescriptor { required_limits: wgpu::Limits::default(), ..Default::default() };
+    let (device, queue) = adapter.request_device(&least).await.map_err(|error| DeviceError::Unusable { reason: error.to_string() })?;
+    let backend = adapter.get_info().backend;
+    Ok(WgpuSetup { instance, adapter, device, queue, backend })
+}
+
 /// WebGPU's names of the optional features that matter to training.
-fn features(adapter: &wgpu::Adapter) -> Vec<String> {
-    let has = |feature| adapter.features().contains(feature);
+fn features(device: &wgpu::Device) -> Vec<String> {
+    let has = |feature| device.features().contains(feature);
     let known = [
         ("shader-f16", has(wgpu::Features::SHADER_F16)),
-        ("subgroups", has_subgroups(adapter)),
+        ("subgroups", has_subgroups(device)),
         ("timestamp-query", has(wgpu::Features::TIMESTAMP_QUERY)),
     ];
     known.iter().filter(|(_, there)| *there).map(|(name, _)| (*name).to_string()).collect()
 }
 
 /// Whether shaders may use subgroups on the device that was opened.
-fn has_subgroups(adapter: &wgpu::Adapter) -> bool {
+fn has_subgroups(device: &wgpu::Device) -> bool {
     #[cfg(target_family = "wasm")]
     let requested = crate::browser::subgroups_were_requested();
     #[cfg(not(target_family = "wasm"))]
     let requested = false;
-    requested || adapter.features().contains(wgpu::Features::SUBGROUP)
+    requested || device.features().contains(wgpu::Features::SUBGROUP)
 }
 
 fn describe(device: Device, info: &wgpu::AdapterInfo) -> Selected {

@@ -302,8 +302,8 @@ impl Untracked for Flex {
         partial
     }
 
-    fn clip(partial: FlexTensor, max_norm: f32) -> FlexTensor {
-        tensor(optim::clip(Floats::new(partial).get(), max_norm).to_vec(), [2])
+    fn clip(partial: FlexTensor, last: FlexTensor, max_norm: f32) -> FlexTensor {
+        tensor(optim::clip(Floats::new(partial).get(), Floats::new(last).get()[1], max_norm).to_vec(), [2])
     }
 
     fn block_cached(

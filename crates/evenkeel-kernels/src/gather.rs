@@ -1,4 +1,5 @@
-//! Rows of a table (an embedding, hidden states): the public function and its place in autodiff.  Twin: `reference/gather.rs`.
+//! Rows of a table (an embedding, hidden states), and sums into such rows: the public functions and their place in autodiff.
+//! Twin: `reference/gather.rs`.
 //!
 //! R rows of the table, N gathered, D numbers each.
 
@@ -59,6 +60,19 @@ pub fn gather(x: Tensor<2>, rows: &Rows) -> Tensor<2> {
     Tensor::from_dispatch(Dispatch::gather(x.into_dispatch(), rows.into_dispatch(), order.into_dispatch(), starts.into_dispatch()))
 }
 
+/// The sum of those of `x` that belong to each row of a table, differentiable: what [`gather`] does, backwards. Rows that nothing belongs
+/// to are 0.  x `[N,D]` → `[R,D]`
+///
+/// # Panics
+/// When there are not as many of x as of `rows`.
+pub fn scatter_sum(x: Tensor<2>, rows: &Rows) -> Tensor<2> {
+    let [n, d] = x.dims();
+    check("scatter_sum", "x", &x, [("N", rows.rows.dims()[0]), ("D", d)]);
+    check("scatter_sum", "order", &rows.order, [("N", n)]);
+    let Rows { rows, order, starts } = rows.clone();
+    Tensor::from_dispatch(Dispatch::scatter_sum(x.into_dispatch(), rows.into_dispatch(), order.into_dispatch(), starts.into_dispatch()))
+}
+
 #[derive(Debug)]
 struct GatherBackward;
 
@@ -86,5 +100,34 @@ pub(crate) fn differentiable<B: RawKernels, C: CheckpointStrategy>(
     match GatherBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
         OpsKind::Tracked(prep) => prep.finish([order, starts], B::gather_forward(x.into_primitive(), rows)),
         OpsKind::UnTracked(prep) => prep.finish(B::gather_forward(x.into_primitive(), rows)),
+    }
+}
+
+#[derive(Debug)]
+struct ScatterSumBackward;
+
+impl<B: RawKernels> Backward<B, 1> for ScatterSumBackward {
+    /// rows.
+    type State = IntTensor<B>;
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dy = grads.consume::<B>(&ops.node);
+        let [parent] = ops.parents;
+        if let Some(parent) = parent {
+            grads.register::<B>(parent.id, B::gather_forward(dy, ops.state));
+        }
+    }
+}
+
+/// `Kernels::scatter_sum` under autodiff.
+pub(crate) fn differentiable_sum<B: RawKernels, C: CheckpointStrategy>(
+    x: FloatTensor<Autodiff<B, C>>,
+    rows: IntTensor<B>,
+    order: IntTensor<B>,
+    starts: IntTensor<B>,
+) -> FloatTensor<Autodiff<B, C>> {
+    match ScatterSumBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
+        OpsKind::Tracked(prep) => prep.finish(rows, B::gather_backward(x.into_primitive(), order, starts)),
+        OpsKind::UnTracked(prep) => prep.finish(B::gather_backward(x.into_primitive(), order, starts)),
     }
 }

@@ -589,11 +589,11 @@ impl Untracked for CubeBackend {
         partial
     }
 
-    fn clip(partial: CubeTensor, max_norm: f32) -> CubeTensor {
-        let partial = floats(partial);
+    fn clip(partial: CubeTensor, last: CubeTensor, max_norm: f32) -> CubeTensor {
+        let [partial, last] = [partial, last].map(floats);
         let clip = empty(&partial, [2]);
         let kernel = Specialised::new(&OPTIM_CLIP, &[("WG", MOST_LANES)]);
-        launch(kernel, 1, &[&partial, &clip], &[partial.meta.num_elements() as u32, max_norm.to_bits()]);
+        launch(kernel, 1, &[&partial, &last, &clip], &[partial.meta.num_elements() as u32, max_norm.to_bits()]);
         clip
     }
 

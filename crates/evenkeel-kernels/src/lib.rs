@@ -37,7 +37,7 @@ pub use attention::attention;
 pub use backend::Affine;
 pub use block::{ALIGN, Block, Family, Places, Positions, aligned, block, block_cached};
 pub use device::{DeviceChoice, DeviceError, Selected, lost, select};
-pub use gather::{Rows, gather};
+pub use gather::{Rows, gather, scatter_sum};
 pub use head::head_logprob;
 pub use linear::{Layout, linear, linear_bias, linear_residual};
 pub use logprob::{TokenStats, token_logprob};

@@ -54,13 +54,14 @@ impl AdamW {
 /// Norm of all gradients together and the factor that clips it: `[norm, scale]` on the device.
 ///
 /// scale = min(1, max_norm / (norm + 1e-6)), 1 where `max_norm` is 0, and −1 where the norm is not finite, at which [`adamw`]
-/// leaves everything as it is.  grads: flat segments of any size → `[2]`
+/// leaves everything as it is. After a `last` clip of −1 it is −1 too: steps that were on their way when it happened change nothing.
+/// grads: flat segments of any size → `[2]`
 ///
 /// # Panics
 /// When there is no gradient.
 ///
 /// Source: PyTorch's `clip_grad_norm_`.
-pub fn clip(grads: &[Tensor<1>], max_norm: f32) -> Tensor<1> {
+pub fn clip(grads: &[Tensor<1>], max_norm: f32, last: Option<Tensor<1>>) -> Tensor<1> {
     let parts: Vec<usize> = grads.iter().map(|grad| square_parts(grad.dims()[0])).collect();
     let device = grads.first().expect("a gradient to clip").device().inner();
     let (mut partial, mut at) = (Tensor::<1>::empty([parts.iter().sum::<usize>()], &device).into_dispatch(), 0);
@@ -68,7 +69,8 @@ pub fn clip(grads: &[Tensor<1>], max_norm: f32) -> Tensor<1> {
         partial = Dispatch::sum_squares(grad.clone().inner().into_dispatch(), partial, at);
         at += parts;
     }
-    Tensor::from_dispatch(Dispatch::clip(partial, max_norm))
+    let last = last.unwrap_or_else(|| Tensor::ones([2], &device));
+    Tensor::from_dispatch(Dispatch::clip(partial, last.into_dispatch(), max_norm))
 }
 
 /// One update: decoupled decay of the first `decayed` numbers, bias correction from `step` ≥ 1, the gradient times the scale

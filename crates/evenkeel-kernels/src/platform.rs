@@ -2,6 +2,24 @@
 
 use burn::tensor::wgpu::wgpu;
 
+use crate::device::Profile;
+
+/// How the environment wants the GPU to be opened: `EVENKEEL_GPU_PROFILE=minimum` for what every browser grants, `noop` for wgpu's stub.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn profile() -> Profile {
+    match std::env::var("EVENKEEL_GPU_PROFILE").as_deref() {
+        Ok("minimum") => Profile::Minimum,
+        Ok("noop") => Profile::Noop,
+        _ => Profile::Whole,
+    }
+}
+
+/// A browser's worker has no environment.
+#[cfg(target_family = "wasm")]
+pub(crate) fn profile() -> Profile {
+    Profile::Whole
+}
+
 /// Runs the constructors that burn's crates register themselves with; the second call does nothing.
 ///
 /// Naming the linker's function is what matters: in a module where nobody calls it, the linker has every exported function call it,

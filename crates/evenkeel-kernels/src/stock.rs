@@ -44,6 +44,12 @@ pub fn gather(x: Tensor<2>, rows: Tensor<1, Int>) -> Tensor<2> {
     x.select(0, rows)
 }
 
+/// As [`crate::scatter_sum`] into `r` rows.
+pub fn scatter_sum(x: Tensor<2>, rows: Tensor<1, Int>, r: usize) -> Tensor<2> {
+    let d = x.dims()[1];
+    Tensor::zeros([r, d], &x.device()).select_assign(0, rows, x, burn::tensor::IndexingUpdateOp::Add)
+}
+
 /// As [`crate::ppo_policy_loss`].
 pub fn ppo_policy_loss(logprobs: Tensor<1>, old_logprobs: Tensor<1>, advantages: Tensor<1>, cliprange: f64) -> Tensor<1> {
     let ratio = (logprobs - old_logprobs).clamp(-20.0, 20.0).exp();

@@ -108,19 +108,6 @@ impl Batch {
         };
         self.ends.iter().map(back).collect()
     }
-
-    /// Index of each sequence's predictions in an [S, W] grid, W the most of any; N stands for "none there".
-    pub fn grid(&self) -> (Vec<i32>, usize) {
-        let width = self.predictions.iter().copied().max().unwrap_or(0);
-        let none = self.predictors.len() as i32;
-        let mut cells = Vec::with_capacity(self.predictions.len() * width);
-        let mut next = 0;
-        for &count in &self.predictions {
-            cells.extend((0..width as i32).map(|w| if (w as usize) < count { next + w } else { none }));
-            next += count as i32;
-        }
-        (cells, width)
-    }
 }
 
 #[cfg(test)]
@@ -139,7 +126,6 @@ mod tests {
         assert_eq!(batch.predictors, [0, 1, 3]);
         assert_eq!(batch.targets, [6, 7, 9]);
         assert_eq!(batch.ends, [2, 4]);
-        assert_eq!(batch.grid(), (vec![0, 1, 2, 3], 2));
     }
 
     #[test]

@@ -149,9 +149,9 @@ impl<'a> Batch<'a> {
         let first = cells().map(|(row, c)| if real(row, c) { row.padding as i32 } else { c as i32 });
         let last = cells().map(|(_, c)| c as i32);
         let input = Input::new(ids.collect(), positions.collect(), first.collect(), last.collect(), batch, time, &self.device);
+        let ends = self.indices((0..batch).map(|b| (b * time + time - 1) as i32));
         let hidden_nd = self.model.hidden_cached(&input, &mut self.cache);
-        let ends = (0..batch).map(|b| (b * time + time - 1) as i32);
-        self.model.logits(hidden_nd.select(0, self.indices(ends)))
+        self.model.logits(hidden_nd.select(0, ends))
     }
 
     /// Feeds the tokens just drawn. → logits [B, V].

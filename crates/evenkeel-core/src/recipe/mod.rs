@@ -146,7 +146,7 @@ pub struct Training {
     pub adam_epsilon: f64,
     /// Global gradient norm is clipped to this; 0: not clipped.
     pub max_grad_norm: f64,
-    /// Log metrics every so many steps (each step is one line of `events.jsonl` at 1).
+    /// Read the metrics every so many steps, of all of them together; each step is a line of `events.jsonl`.
     pub logging_steps: u64,
     /// Evaluate every so many steps; 0: only at the end.
     pub eval_steps: u64,

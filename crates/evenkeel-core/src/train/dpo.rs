@@ -3,10 +3,11 @@
 //! Follows TRL's `DPOTrainer`; the loss is the mean over the pairs of the whole optimiser step. The reference is a clone of the live
 //! weights (or a model of its own) whose digest is checked at the end. Sequences lie [chosen…, rejected…].
 
-use super::forward::{floats, hidden, mean, predictions, predictors, read, sequence_sums, token_stats};
+use super::forward::{Placed, floats, mean, read, sequence_logprobs};
 use super::maths::{LogRatios, dpo_loss};
-use super::optimizer::{AdamW, GradientSum, learning_rate};
+use super::optimizer::{AdamW, GradientSum, grad_norm, learning_rate};
 use super::order::Order;
+use super::pending::Pending;
 use super::run::Trainer;
 use crate::data::batch::Batch;
 use crate::data::{Preference, Sequence};
@@ -76,7 +77,7 @@ impl DpoTrainer {
         let size = self.recipe.training.per_device_train_batch_size;
         for chunk in self.data.chunks_mut(size).chain(self.eval.chunks_mut(size)) {
             let batch = layout(chunk);
-            let sums = read(vec![sequence_sums(&batch, token_stats(&self.reference, &batch, 1.0).logprob)]).await?.remove(0);
+            let sums = read(vec![sequence_logprobs(&self.reference, &batch)]).await?.remove(0);
             let (chosen, rejected) = sums.split_at(chunk.len());
             for (pair, (&c, &r)) in chunk.iter_mut().zip(chosen.iter().zip(rejected)) {
                 pair.reference = Some((c, r));
@@ -86,14 +87,14 @@ impl DpoTrainer {
     }
 
     /// The reference's summed log-probabilities, [2·pairs].
-    fn reference_sums(&self, pairs: &[Pair], batch: &Batch) -> Tensor<1> {
+    fn reference_sums(&self, pairs: &[Pair], placed: &Placed) -> Tensor<1> {
         let known: Option<Vec<(f32, f32)>> = pairs.iter().map(|p| p.reference).collect();
         match known {
             Some(sums) => {
                 let (chosen, rejected): (Vec<f32>, Vec<f32>) = sums.into_iter().unzip();
                 floats(&[chosen, rejected].concat(), &self.reference.device())
             }
-            None => sequence_sums(batch, token_stats(&self.reference, batch, 1.0).logprob),
+            None => placed.sequence_sums(placed.token_stats(&self.reference, 1.0).logprob),
         }
     }
 
@@ -101,21 +102,22 @@ impl DpoTrainer {
     fn forward(&self, model: &Model, pairs: &[Pair]) -> Forward {
         let device = model.device();
         let batch = layout(pairs);
-        let states = predictors(&batch, hidden(model, &batch));
-        let mean_logits = model.mean_logits(states.clone());
-        let stats = predictions(model, &batch, states, 1.0);
-        let policy = sequence_sums(&batch, stats.logprob.clone());
-        let reference = self.reference_sums(pairs, &batch);
         let n = pairs.len();
-        let half = |t: Tensor<1>, k: usize| t.narrow(0, k * n, n);
         let length = |k: usize| floats(&batch.predictions[k * n..(k + 1) * n].iter().map(|&l| l as f32).collect::<Vec<_>>(), &device);
+        let [chosen_len, rejected_len] = [0, 1].map(length);
+        let placed = Placed::new(&batch, model);
+        let reference = self.reference_sums(pairs, &placed);
+        let states = placed.predictors(placed.hidden(model));
+        let mean_logits = model.mean_logits(states.clone());
+        let stats = placed.stats(model, states, 1.0);
+        let policy = placed.sequence_sums(stats.logprob.clone());
+        let half = |t: Tensor<1>, k: usize| t.narrow(0, k * n, n);
         let ratios = policy.clone() - reference.clone();
-        let ratios =
-            LogRatios { chosen: half(ratios.clone(), 0), rejected: half(ratios, 1), chosen_len: length(0), rejected_len: length(1) };
+        let ratios = LogRatios { chosen: half(ratios.clone(), 0), rejected: half(ratios, 1), chosen_len: chosen_len.clone(), rejected_len };
         let mut losses = dpo_loss(&ratios, &self.config);
         let chosen_tokens: usize = batch.predictions[..n].iter().sum();
         if self.config.rpo_alpha > 0.0 {
-            losses = losses - half(policy.clone(), 0) / length(0) * self.config.rpo_alpha;
+            losses = losses - half(policy.clone(), 0) / chosen_len * self.config.rpo_alpha;
         }
         Forward {
             losses,
@@ -211,7 +213,7 @@ impl Trainer for DpoTrainer {
         self.order.total_steps(&self.recipe.training)
     }
 
-    async fn step(&mut self, step: u64) -> Result<Metrics> {
+    async fn launch(&mut self, step: u64) -> Result<Pending> {
         let rows = self.order.rows(step);
         let mut gradients = GradientSum::default();
         let (mut wanted, mut chosen_tokens) = (Vec::new(), Vec::new());
@@ -227,20 +229,25 @@ impl Trainer for DpoTrainer {
         }
 
         let lr = learning_rate(&self.recipe.training, step, self.total_steps());
-        let (grad_norm, values) = self.optimizer.update(&mut self.model.params, gradients, lr, wanted).await?;
-        let mut gathered = Gathered::default();
-        for (micro, &chosen) in values.chunks(6).zip(&chosen_tokens) {
-            gathered.add(&micro[1..], chosen, self.config.beta);
-        }
-        let mut metrics = gathered.metrics("");
-        metrics.extend([
-            ("loss".into(), values.iter().step_by(6).map(|v| f64::from(v[0])).sum()),
-            ("grad_norm".into(), grad_norm),
-            ("learning_rate".into(), lr),
-            ("num_tokens".into(), self.num_tokens as f64),
-            ("epoch".into(), self.order.epoch(step)),
-        ]);
-        Ok(metrics)
+        wanted.push(self.optimizer.update(&mut self.model.params, gradients, lr));
+        let (num_tokens, epoch, beta) = (self.num_tokens as f64, self.order.epoch(step), self.config.beta);
+        Ok(Pending::new(wanted, move |mut values| {
+            let clip = values.pop().expect("the norm was asked for last");
+            let norm = grad_norm(&clip, &values, step)?;
+            let mut gathered = Gathered::default();
+            for (micro, &chosen) in values.chunks(6).zip(&chosen_tokens) {
+                gathered.add(&micro[1..], chosen, beta);
+            }
+            let mut metrics = gathered.metrics("");
+            metrics.extend([
+                ("loss".into(), values.iter().step_by(6).map(|v| f64::from(v[0])).sum()),
+                ("grad_norm".into(), norm),
+                ("learning_rate".into(), lr),
+                ("num_tokens".into(), num_tokens),
+                ("epoch".into(), epoch),
+            ]);
+            Ok(metrics)
+        }))
     }
 
     async fn evaluate(&mut self) -> Result<Metrics> {

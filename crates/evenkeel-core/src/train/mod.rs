@@ -5,6 +5,7 @@ pub mod forward;
 pub mod maths;
 pub mod optimizer;
 pub mod order;
+pub mod pending;
 pub mod ppo;
 pub mod reward;
 pub mod run;

@@ -1,9 +1,8 @@
-//! AdamW, summed gradients, global-norm clipping and the learning-rate schedule.
+//! AdamW, summed gradients, global-norm clipping and the learning-rate schedule. Nothing here waits for the device.
 
 use burn::tensor::{Gradients, Tensor};
 use evenkeel_kernels::AdamW as AdamWConfig;
 
-use super::forward::read;
 use crate::error::{Error, Result};
 use crate::model::{Model, Params};
 use crate::recipe::{SchedulerType, Training};
@@ -46,6 +45,8 @@ pub struct AdamW {
     pub second: Vec<Tensor<1>>,
     config: AdamWConfig,
     max_grad_norm: f64,
+    /// Norm and scale of the last update: one that was not finite stops all that follow.
+    last: Option<Tensor<1>>,
 }
 
 impl AdamW {
@@ -63,43 +64,24 @@ impl AdamW {
                 weight_decay: training.weight_decay as f32,
             },
             max_grad_norm: training.max_grad_norm,
+            last: None,
         }
     }
 
-    /// Clips the gradients and updates `params`, all on the device, then reads the norm back together with `extra`.
+    /// Clips the gradients and updates `params`, all on the device. Parameters without a gradient stay as they are; with a norm that is
+    /// not finite all do, then and in every later update.
     ///
-    /// Returns the norm before clipping and the values of `extra`. Parameters without a gradient stay as they are; with a norm
-    /// that is not finite all do.
-    ///
-    /// # Errors
-    /// [`Error::NonFinite`], [`Error::Device`].
-    pub async fn update(
-        &mut self,
-        params: &mut Params,
-        gradients: GradientSum,
-        lr: f64,
-        extra: Vec<Tensor<1>>,
-    ) -> Result<(f64, Vec<Vec<f32>>)> {
-        let mut wanted = extra;
-        let clip = self.apply(params, gradients, lr);
-        wanted.extend(clip.clone());
-        let mut values = read(wanted).await?;
-        let norm = if clip.is_some() { f64::from(values.pop().expect("the norm was asked for last")[0]) } else { 0.0 };
-        let finite = |what: &str, ok: bool| if ok { Ok(()) } else { Err(Error::NonFinite { step: self.step, what: what.into() }) };
-        finite("loss", values.iter().flatten().all(|v| v.is_finite()))?;
-        finite("grad_norm", norm.is_finite())?;
-        Ok((norm, values))
-    }
-
-    /// → the gradients' norm and the factor that clipped them `[2]`; none without any gradient.
-    fn apply(&mut self, params: &mut Params, gradients: GradientSum, lr: f64) -> Option<Tensor<1>> {
+    /// Returns the gradients' norm before clipping and the factor that clipped them, `[2]`, to be read with [`grad_norm`].
+    pub fn update(&mut self, params: &mut Params, gradients: GradientSum, lr: f64) -> Tensor<1> {
         self.step += 1;
         let present: Vec<Tensor<1>> = gradients.sums.iter().flatten().cloned().collect();
         if present.is_empty() {
-            return None;
+            let device = params.segments().first().expect("a model has parameters").value.device().inner();
+            return Tensor::zeros([2], &device);
         }
-        let clip = evenkeel_kernels::clip(&present, self.max_grad_norm as f32);
+        let clip = evenkeel_kernels::clip(&present, self.max_grad_norm as f32, self.last.take());
         drop(present);
+        self.last = Some(clip.clone());
         let moments = self.first.iter_mut().zip(&mut self.second);
         for ((segment, gradient), (first, second)) in params.segments_mut().iter_mut().zip(gradients.sums).zip(moments) {
             let Some(gradient) = gradient else { continue };
@@ -109,8 +91,19 @@ impl AdamW {
             let (value, m, v) = evenkeel_kernels::adamw(value, gradient, m, v, clip.clone(), segment.decayed, lr, self.step, &self.config);
             (segment.value, *first, *second) = (value.autodiff().require_grad(), m, v);
         }
-        Some(clip)
+        clip
     }
+}
+
+/// The gradients' norm of optimiser step `step`, of what [`AdamW::update`] left; `losses` are the step's other numbers.
+///
+/// # Errors
+/// [`Error::NonFinite`], which says what is not finite.
+pub fn grad_norm(clip: &[f32], losses: &[Vec<f32>], step: u64) -> Result<f64> {
+    let finite = |what: &str, ok: bool| if ok { Ok(()) } else { Err(Error::NonFinite { step, what: what.into() }) };
+    finite("loss", losses.iter().flatten().all(|v| v.is_finite()))?;
+    finite("grad_norm", clip[0].is_finite())?;
+    Ok(f64::from(clip[0]))
 }
 
 /// Learning rate of optimiser step `step` (from 1) of `total`, as transformers' schedulers give it.

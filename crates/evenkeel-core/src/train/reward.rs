@@ -6,8 +6,9 @@ use burn::tensor::Tensor;
 
 use super::forward::{end_scores, floats, ints, mean, read};
 use super::maths::bradley_terry;
-use super::optimizer::{AdamW, GradientSum, learning_rate};
+use super::optimizer::{AdamW, GradientSum, grad_norm, learning_rate};
 use super::order::Order;
+use super::pending::Pending;
 use super::run::Trainer;
 use crate::data::batch::Batch;
 use crate::data::{Preference, Sequence};
@@ -103,7 +104,7 @@ impl Trainer for RewardTrainer {
         self.order.total_steps(&self.recipe.training)
     }
 
-    async fn step(&mut self, step: u64) -> Result<Metrics> {
+    async fn launch(&mut self, step: u64) -> Result<Pending> {
         let rows = self.order.rows(step);
         let mut gradients = GradientSum::default();
         let (mut wanted, mut all_pairs) = (Vec::new(), Vec::new());
@@ -120,19 +121,24 @@ impl Trainer for RewardTrainer {
         }
 
         let lr = learning_rate(&self.recipe.training, step, self.total_steps());
-        let (grad_norm, values) = self.optimizer.update(&mut self.model.params, gradients, lr, wanted).await?;
-        let loss = values.iter().step_by(2).map(|v| f64::from(v[0])).sum();
-        let scores: Vec<&Vec<f32>> = values.iter().skip(1).step_by(2).collect();
-        let pairs: Vec<(f32, f32)> = all_pairs.iter().zip(scores).flat_map(|(p, s)| p.scores(s)).collect();
-        let mut metrics = pair_metrics("", &pairs);
-        metrics.extend([
-            ("loss".into(), loss),
-            ("grad_norm".into(), grad_norm),
-            ("learning_rate".into(), lr),
-            ("num_tokens".into(), self.num_tokens as f64),
-            ("epoch".into(), self.order.epoch(step)),
-        ]);
-        Ok(metrics)
+        wanted.push(self.optimizer.update(&mut self.model.params, gradients, lr));
+        let (num_tokens, epoch) = (self.num_tokens as f64, self.order.epoch(step));
+        Ok(Pending::new(wanted, move |mut values| {
+            let clip = values.pop().expect("the norm was asked for last");
+            let norm = grad_norm(&clip, &values, step)?;
+            let loss = values.iter().step_by(2).map(|v| f64::from(v[0])).sum();
+            let scores = values.iter().skip(1).step_by(2);
+            let pairs: Vec<(f32, f32)> = all_pairs.iter().zip(scores).flat_map(|(p, s)| p.scores(s)).collect();
+            let mut metrics = pair_metrics("", &pairs);
+            metrics.extend([
+                ("loss".into(), loss),
+                ("grad_norm".into(), norm),
+                ("learning_rate".into(), lr),
+                ("num_tokens".into(), num_tokens),
+                ("epoch".into(), epoch),
+            ]);
+            Ok(metrics)
+        }))
     }
 
     async fn evaluate(&mut self) -> Result<Metrics> {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::dpo::DpoTrainer;
 use super::optimizer::AdamW;
+use super::pending::{InFlight, Pending};
 use super::ppo::{PpoTrainer, RewardSource};
 use super::reward::RewardTrainer;
 use super::sft::SftTrainer;
@@ -20,8 +21,12 @@ use crate::text::Text;
 pub trait Trainer {
     /// Optimiser steps (PPO: iterations) of the whole run.
     fn total_steps(&self) -> u64;
-    /// Does step `step`, counted from 1.
-    async fn step(&mut self, step: u64) -> Result<Metrics>;
+    /// Sets step `step`, counted from 1, on its way. Steps are launched in order; what they came to may be asked for later.
+    async fn launch(&mut self, step: u64) -> Result<Pending>;
+    /// Does step `step` and waits for it.
+    async fn step(&mut self, step: u64) -> Result<Metrics> {
+        self.launch(step).await?.metrics().await
+    }
     /// Held-out metrics, prefixed `eval_`.
     async fn evaluate(&mut self) -> Result<Metrics>;
     /// Whether there is anything to evaluate on.
@@ -250,24 +255,26 @@ async fn steps<T: Trainer, S: Store, C: Commands>(
 ) -> Result<Option<String>> {
     let (training, total) = (&recipe.training, trainer.total_steps());
     let every = |interval: u64, step: u64| interval > 0 && step.is_multiple_of(interval);
+    let mut in_flight = InFlight::new(training.logging_steps, &trainer.model().device());
     while at.step < total {
-        let orders = obey(trainer, front).await;
+        let orders = obey(trainer, front, &mut in_flight).await?;
         if orders.stop {
             save(trainer, training, keep, front, at).await?;
             return Ok(Some("stopped on request".into()));
         }
         let step = at.step + 1;
-        let metrics = trainer.step(step).await?;
+        in_flight.push(step, trainer.launch(step).await?);
         at.step = step;
-        if every(training.logging_steps, step) || step == total {
-            (front.on_event)(Event::Step { step, metrics });
-        }
+        let evaluates = trainer.has_eval() && (every(training.eval_steps, step) || step == total);
+        let saves = orders.checkpoint || every(training.save_steps, step) || step == total;
+        // What is saved, shown or evaluated is known to be sound.
+        tell(&mut in_flight, evaluates || saves || every(training.sample_steps, step), front).await?;
         if every(training.sample_steps, step) {
             for (prompt, completion, score) in trainer.samples() {
                 (front.on_event)(Event::Sample { step, prompt, completion, score });
             }
         }
-        let improved = if trainer.has_eval() && (every(training.eval_steps, step) || step == total) {
+        let improved = if evaluates {
             let metrics = trainer.evaluate().await?;
             let improved = note_best(training, &metrics, at);
             (front.on_event)(Event::Eval { step, metrics });
@@ -275,12 +282,20 @@ async fn steps<T: Trainer, S: Store, C: Commands>(
         } else {
             false
         };
-        if improved || orders.checkpoint || every(training.save_steps, step) || step == total {
+        if improved || saves {
             save(trainer, training, keep, front, at).await?;
         }
     }
     trainer.finish().await?;
     Ok(None)
+}
+
+/// Tells the metrics of steps that are done; with `all` waits for every one that was launched.
+async fn tell<S: Store, C: Commands>(in_flight: &mut InFlight, all: bool, front: &mut Front<'_, S, C>) -> Result<()> {
+    while let Some((step, metrics)) = in_flight.next(all).await? {
+        (front.on_event)(Event::Step { step, metrics });
+    }
+    Ok(())
 }
 
 #[derive(Default)]
@@ -290,17 +305,21 @@ struct Orders {
 }
 
 /// Carries out the commands that wait, and while paused those that come.
-async fn obey<T: Trainer, S: Store, C: Commands>(trainer: &mut T, front: &mut Front<'_, S, C>) -> Orders {
+async fn obey<T: Trainer, S: Store, C: Commands>(trainer: &mut T, front: &mut Front<'_, S, C>, in_flight: &mut InFlight) -> Result<Orders> {
     let mut orders = Orders::default();
     let mut paused = false;
     loop {
         match front.commands.next(paused).await {
             Some(Command::Stop) => {
+                tell(in_flight, true, front).await?;
                 orders.stop = true;
-                return orders;
+                return Ok(orders);
             }
             Some(Command::Checkpoint) => orders.checkpoint = true,
-            Some(Command::Pause) => paused = true,
+            Some(Command::Pause) => {
+                tell(in_flight, true, front).await?;
+                paused = true;
+            }
             Some(Command::Resume) => paused = false,
             Some(Command::Set { path, value }) => {
                 if !trainer.set(&path, value) {
@@ -311,7 +330,7 @@ async fn obey<T: Trainer, S: Store, C: Commands>(trainer: &mut T, front: &mut Fr
             }
             Some(other) => (front.on_event)(Event::Warning { message: format!("{other:?} is not for a run in progress") }),
             None if paused => {}
-            None => return orders,
+            None => return Ok(orders),
         }
     }
 }

@@ -3,8 +3,9 @@
 //! Follows TRL's `SFTTrainer` (`nll`): N counts the shifted targets of the accumulation window. Packing keeps documents apart.
 
 use super::forward::{mean, read, token_stats};
-use super::optimizer::{AdamW, GradientSum, learning_rate};
+use super::optimizer::{AdamW, GradientSum, grad_norm, learning_rate};
 use super::order::Order;
+use super::pending::Pending;
 use super::run::Trainer;
 use crate::data::Sequence;
 use crate::data::batch::Batch;
@@ -53,7 +54,7 @@ impl Trainer for SftTrainer {
         self.order.total_steps(&self.recipe.training)
     }
 
-    async fn step(&mut self, step: u64) -> Result<Metrics> {
+    async fn launch(&mut self, step: u64) -> Result<Pending> {
         let rows = self.order.rows(step);
         let batches: Vec<Batch> = rows
             .chunks(self.recipe.training.per_device_train_batch_size)
@@ -72,17 +73,22 @@ impl Trainer for SftTrainer {
         }
 
         let lr = learning_rate(&self.recipe.training, step, self.total_steps());
-        let (grad_norm, values) = self.optimizer.update(&mut self.model.params, gradients, lr, losses).await?;
-        let total = |k: usize| values.iter().skip(k).step_by(3).flatten().map(|&v| f64::from(v)).sum::<f64>();
-        Ok(Metrics::from([
-            ("loss".into(), total(0)),
-            ("grad_norm".into(), grad_norm),
-            ("learning_rate".into(), lr),
-            ("entropy".into(), total(1) / trained.max(1) as f64),
-            ("mean_token_accuracy".into(), total(2) / trained.max(1) as f64),
-            ("num_tokens".into(), self.num_tokens as f64),
-            ("epoch".into(), self.order.epoch(step)),
-        ]))
+        losses.push(self.optimizer.update(&mut self.model.params, gradients, lr));
+        let (num_tokens, epoch) = (self.num_tokens as f64, self.order.epoch(step));
+        Ok(Pending::new(losses, move |mut values| {
+            let clip = values.pop().expect("the norm was asked for last");
+            let norm = grad_norm(&clip, &values, step)?;
+            let total = |k: usize| values.iter().skip(k).step_by(3).flatten().map(|&v| f64::from(v)).sum::<f64>();
+            Ok(Metrics::from([
+                ("loss".into(), total(0)),
+                ("grad_norm".into(), norm),
+                ("learning_rate".into(), lr),
+                ("entropy".into(), total(1) / trained.max(1) as f64),
+                ("mean_token_accuracy".into(), total(2) / trained.max(1) as f64),
+                ("num_tokens".into(), num_tokens),
+                ("epoch".into(), epoch),
+            ]))
+        }))
     }
 
     async fn evaluate(&mut self) -> Result<Metrics> {

@@ -8,7 +8,7 @@ use evenkeel_core::model::{Head, Model, ModelConfig};
 use evenkeel_core::recipe::{Assignment, Recipe, Stage};
 use evenkeel_core::rng;
 use evenkeel_core::train::dpo::DpoTrainer;
-use evenkeel_core::train::forward::{end_scores, read, sequence_sums, token_stats};
+use evenkeel_core::train::forward::{end_scores, read, sequence_logprobs};
 use evenkeel_core::train::ppo::{PpoTrainer, RewardSource};
 use evenkeel_core::train::reward::RewardTrainer;
 use evenkeel_core::train::run::Trainer;
@@ -70,12 +70,10 @@ fn padding_changes_neither_log_probabilities_nor_scores() {
     let (lm, judge) = (model(Head::Lm), model(Head::Score));
     let all = sequences(6);
     let together = Batch::padded(&all.iter().collect::<Vec<_>>());
-    let sums =
-        block_on(read(vec![sequence_sums(&together, token_stats(&lm, &together, 1.0).logprob), end_scores(&judge, &together)])).unwrap();
+    let sums = block_on(read(vec![sequence_logprobs(&lm, &together), end_scores(&judge, &together)])).unwrap();
     for (i, one) in all.iter().enumerate() {
         let alone = Batch::padded(&[one]);
-        let values =
-            block_on(read(vec![sequence_sums(&alone, token_stats(&lm, &alone, 1.0).logprob), end_scores(&judge, &alone)])).unwrap();
+        let values = block_on(read(vec![sequence_logprobs(&lm, &alone), end_scores(&judge, &alone)])).unwrap();
         assert_same("log-probability", f64::from(sums[0][i]), f64::from(values[0][0]));
         assert_same("score", f64::from(sums[1][i]), f64::from(values[1][0]));
     }

@@ -10,7 +10,7 @@ use evenkeel_core::data::Sequence;
 use evenkeel_core::data::batch::Batch;
 use evenkeel_core::model::{Model, Sampling, generate};
 use evenkeel_core::recipe::{Dpo, DpoLoss};
-use evenkeel_core::train::forward::{end_scores, floats, hidden, sequence_sums, token_stats};
+use evenkeel_core::train::forward::{Placed, end_scores, floats, sequence_logprobs, token_stats};
 use evenkeel_core::train::maths::{LogRatios, bradley_terry, dpo_loss};
 
 use crate::support::{Golden, MODELS, assert_close, devices, distance_and_norm, load, shared};
@@ -49,7 +49,7 @@ fn dpo_equals_pytorch() {
             let completion = golden.rows(&format!("{side}_completion_mask"));
             let batch = padded(&golden, &format!("{side}_ids"), &format!("{side}_mask"), |b, t| completion[b][t] == 1);
             let sum = |model: &Model, what: &str| {
-                let logps_b = sequence_sums(&batch, token_stats(model, &batch, 1.0).logprob);
+                let logps_b = sequence_logprobs(model, &batch);
                 assert_values(name, &format!("{what}_{side}_logps"), &logps_b, &golden);
                 logps_b
             };
@@ -131,7 +131,7 @@ fn padded(golden: &Golden, ids: &str, mask: &str, trained: impl Fn(usize, usize)
 fn assert_logits(name: &str, model: &Model, golden: &Golden) {
     let batch = padded(golden, "input_ids", "attention_mask", |_, _| true);
     let v = model.config.vocab_size;
-    let logits = values(model.logits(hidden(model, &batch)));
+    let logits = values(model.logits(Placed::new(&batch, model).hidden(model)));
     for &n in batch.predictors.iter().chain(&batch.ends) {
         let row = n as usize * v..(n as usize + 1) * v;
         let want = &golden.floats("logits")[row.clone()];

@@ -8,7 +8,7 @@ use evenkeel_core::model::{Head, Model, ModelConfig};
 use evenkeel_core::recipe::{Assignment, Recipe, SchedulerType, Stage};
 use evenkeel_core::rng;
 use evenkeel_core::train::dpo::DpoTrainer;
-use evenkeel_core::train::forward::{read, sequence_sums, token_stats};
+use evenkeel_core::train::forward::{read, sequence_logprobs};
 use evenkeel_core::train::ppo::{PpoTrainer, RewardSource};
 use evenkeel_core::train::run::Trainer;
 use pollster::block_on;
@@ -61,7 +61,7 @@ fn sequence(response: &[u32]) -> Sequence {
 fn log_probabilities(model: &Model, all: &[Vec<u32>]) -> Vec<f64> {
     let sequences: Vec<Sequence> = all.iter().map(|r| sequence(r)).collect();
     let batch = Batch::padded(&sequences.iter().collect::<Vec<_>>());
-    let sums = sequence_sums(&batch, token_stats(&model.frozen(), &batch, 1.0).logprob);
+    let sums = sequence_logprobs(&model.frozen(), &batch);
     block_on(read(vec![sums])).expect("the CPU does not fail").remove(0).into_iter().map(f64::from).collect()
 }
 

@@ -65,13 +65,13 @@ pub fn sum_squares(x: &[f32], parts: usize) -> Vec<f32> {
     })
 }
 
-/// norm = √Σ partial, scale = min(1, max_norm / (norm + 1e-6)), 1 where max_norm is 0, −1 where the norm is not finite.
-/// → `[norm, scale]`
-pub fn clip(partial: &[f32], max_norm: f32) -> [f32; 2] {
+/// norm = √Σ partial, scale = min(1, max_norm / (norm + 1e-6)), 1 where max_norm is 0, −1 where the norm is not finite or the last
+/// scale was −1.  → `[norm, scale]`
+pub fn clip(partial: &[f32], last_scale: f32, max_norm: f32) -> [f32; 2] {
     let norm = partial.iter().map(|&x| f64::from(x)).sum::<f64>().sqrt() as f32;
     let scale = match max_norm > 0.0 {
         true => (f64::from(max_norm) / (f64::from(norm) + 1e-6)).min(1.0) as f32,
         false => 1.0,
     };
-    [norm, if norm.is_finite() { scale } else { -1.0 }]
+    [norm, if norm.is_finite() && last_scale >= 0.0 { scale } else { -1.0 }]
 }

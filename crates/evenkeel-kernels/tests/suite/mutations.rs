@@ -165,7 +165,8 @@ pub const BLOCK_DEFECTS: &[Defect] = &[
         "at < min(params[0], groups.x * WG); at += groups.x * WG",
     ),
     defect("last partial skipped", "optim/clip", "at < params[0];", "at < params[0] - 1u;"),
-    defect("not finite is taken for finite", "optim/clip", "scale = -1.0;", "scale = 1.0;"),
+    defect("not finite is taken for finite", "optim/clip", "== 0x7f800000u ||", "== 0x7f800001u ||"),
+    defect("the last step is forgotten", "optim/clip", "last[1] < 0.0", "last[1] < -2.0"),
 ];
 
 /// Noticed where the logits of a pass come in stretches of rows.

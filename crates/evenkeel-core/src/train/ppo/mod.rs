@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::maths::RunningMoments;
 use super::optimizer::AdamW;
 use super::order::Order;
+use super::pending::Pending;
 use super::run::Trainer;
 use crate::data::Prompt;
 use crate::error::{Error, Result};
@@ -189,12 +190,12 @@ impl Trainer for PpoTrainer {
         self.order.total_steps(&self.recipe.training)
     }
 
-    async fn step(&mut self, step: u64) -> Result<Metrics> {
+    async fn launch(&mut self, step: u64) -> Result<Pending> {
         let rollout = self.rollout(step).await?;
         let scores = self.score(&rollout).await?;
         let experience = self.advantages(rollout, &scores);
         let stats = self.update(step, &experience).await?;
-        Ok(self.metrics(step, &experience, &stats))
+        Ok(Pending::known(self.metrics(step, &experience, &stats)))
     }
 
     async fn evaluate(&mut self) -> Result<Metrics> {

@@ -1,5 +1,7 @@
 //! Rollout, scoring and advantages: everything before the first update of an iteration.
 
+use evenkeel_kernels::{Rows, gather};
+
 use super::{Critic, PpoTrainer, RewardSource};
 use crate::data::batch::Batch;
 use crate::data::{Prompt, Sequence};
@@ -7,7 +9,7 @@ use crate::error::Result;
 use crate::model::{Model, Sampling, generate};
 use crate::recipe::KlEstimator;
 use crate::rng;
-use crate::train::forward::{end_scores, hidden, ints, predictions, predictors, read, token_stats};
+use crate::train::forward::{Placed, end_scores, read, token_stats};
 use crate::train::maths::{gae, kl, whiten};
 
 /// Samples shown per iteration.
@@ -145,17 +147,18 @@ impl PpoTrainer {
     async fn read_episodes(&self, policy: &Model, episodes: &mut [Episode]) -> Result<()> {
         let sequences: Vec<Sequence> = episodes.iter().map(Episode::sequence).collect();
         let batch = Batch::padded(&sequences.iter().collect::<Vec<_>>());
-        let states = hidden(policy, &batch);
+        let rows = Rows::new(&value_rows(&batch), batch.ids.len(), &policy.device());
+        let placed = Placed::new(&batch, policy);
         let temperature = self.config.temperature;
-        let stats = predictions(policy, &batch, predictors(&batch, states.clone()), temperature);
-        let reference = token_stats(&self.reference, &batch, temperature);
-        let rows = ints(&value_rows(&batch), &policy.device());
+        let states = placed.hidden(policy);
+        let stats = placed.stats(policy, placed.predictors(states.clone()), temperature);
+        let reference = placed.token_stats(&self.reference, temperature);
         let values = match &self.critic {
             Critic::Model { model, .. } => {
                 let model = model.frozen();
-                model.scores(hidden(&model, &batch).select(0, rows))
+                model.scores(gather(placed.hidden(&model), &rows))
             }
-            Critic::Head { head, .. } => head.frozen().scores(states.select(0, rows)),
+            Critic::Head { head, .. } => head.frozen().scores(gather(states, &rows)),
         };
         let values = read(vec![stats.logprob, reference.logprob, stats.entropy, values]).await?;
         let (mut token, mut step) = (0, 0);

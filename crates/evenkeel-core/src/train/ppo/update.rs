@@ -1,7 +1,7 @@
 //! The update of one iteration: epochs × minibatches of the clipped losses, each an optimiser step, and the iteration's metrics.
 
 use burn::tensor::Tensor;
-use evenkeel_kernels::{ppo_policy_loss, ppo_value_loss};
+use evenkeel_kernels::{Rows, gather, ppo_policy_loss, ppo_value_loss};
 
 use super::rollout::value_rows;
 use super::{Critic, Episode, Experience, PpoTrainer};
@@ -10,9 +10,9 @@ use crate::data::batch::Batch;
 use crate::error::Result;
 use crate::event::Metrics;
 use crate::rng;
-use crate::train::forward::{floats, hidden, ints, predictions, predictors};
+use crate::train::forward::{Placed, floats, read};
 use crate::train::maths::{policy_is_clipped, value_is_clipped};
-use crate::train::optimizer::{GradientSum, learning_rate};
+use crate::train::optimizer::{GradientSum, grad_norm, learning_rate};
 
 /// Means over the tokens of every minibatch of the iteration.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -106,36 +106,45 @@ impl PpoTrainer {
             0.0 => stats.learning_rate,
             peak => stats.learning_rate / self.recipe.training.learning_rate.max(f64::MIN_POSITIVE) * peak,
         };
-        let (grad_norm, values) = self.optimizer.update(&mut self.policy.params, actor, lr, wanted).await?;
+        let of_actor = self.optimizer.update(&mut self.policy.params, actor, lr);
         let (params, optimizer) = match &mut self.critic {
             Critic::Model { model, optimizer } => (&mut model.params, optimizer),
             Critic::Head { head, optimizer } => (&mut head.params, optimizer),
         };
-        let (value_grad_norm, _) = optimizer.update(params, critic, value_lr, vec![]).await?;
+        let of_critic = optimizer.update(params, critic, value_lr);
+        wanted.extend([of_actor, of_critic]);
+        let mut values = read(wanted).await?;
+        let clips = values.split_off(values.len() - 2);
+        let [norm, value_norm] = [0, 1].map(|i| grad_norm(&clips[i], &values, step));
 
         let mut sums = Sums { tokens: tokens as f64, steps: steps as f64, ..Sums::default() };
         for (micro, values) in micros.iter().zip(values.chunks(5)) {
             sums.add(micro, values, self.config.cliprange, self.config.cliprange_value);
         }
-        stats.add(&sums, grad_norm, value_grad_norm);
+        stats.add(&sums, norm?, value_norm?);
         Ok(sums)
     }
 
     /// The scalar to differentiate, and what is read back: [log π], [entropy], [V], policy losses and value losses, per token or step.
     fn losses(&self, micro: &Micro, tokens: usize, steps: usize) -> (Tensor<1>, Vec<Tensor<1>>) {
         let device = self.policy.device();
-        let states = hidden(&self.policy, &micro.batch);
-        let predicting = predictors(&micro.batch, states.clone());
-        let new = predictions(&self.policy, &micro.batch, predicting, self.config.temperature);
-        let old = floats(&micro.logprobs, &device);
-        let policy_loss = ppo_policy_loss(new.logprob.clone(), old, floats(&micro.advantages, &device), self.config.cliprange);
-        let rows = ints(&micro.value_rows, &device);
-        let values = match &self.critic {
-            Critic::Model { model, .. } => model.scores(hidden(model, &micro.batch).select(0, rows)),
-            Critic::Head { head, .. } => head.scores(states.select(0, rows)),
+        // Everything is uploaded before the first launch.
+        let columns = [&micro.logprobs, &micro.advantages, &micro.values, &micro.returns];
+        let [old_logprobs, advantages, old_values, returns] = columns.map(|column| floats(column, &device));
+        let rows = Rows::new(&micro.value_rows, micro.batch.ids.len(), &device);
+        let placed = Placed::new(&micro.batch, &self.policy);
+        let of_critic = match &self.critic {
+            Critic::Model { model, .. } => Some(Placed::new(&micro.batch, model)),
+            Critic::Head { .. } => None,
         };
-        let value_loss =
-            ppo_value_loss(values.clone(), floats(&micro.values, &device), floats(&micro.returns, &device), self.config.cliprange_value);
+        let states = placed.hidden(&self.policy);
+        let new = placed.stats(&self.policy, placed.predictors(states.clone()), self.config.temperature);
+        let policy_loss = ppo_policy_loss(new.logprob.clone(), old_logprobs, advantages, self.config.cliprange);
+        let values = match (&self.critic, of_critic) {
+            (Critic::Model { model, .. }, Some(placed)) => model.scores(gather(placed.hidden(model), &rows)),
+            (Critic::Model { model: head, .. } | Critic::Head { head, .. }, _) => head.scores(gather(states, &rows)),
+        };
+        let value_loss = ppo_value_loss(values.clone(), old_values, returns, self.config.cliprange_value);
         let policy_mean = policy_loss.clone().sum() / tokens as f64;
         let value_mean = value_loss.clone().sum() / steps as f64;
         let mut loss = policy_mean + value_mean * self.config.vf_coef;

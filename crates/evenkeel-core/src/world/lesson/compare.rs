@@ -4,7 +4,7 @@ use super::{Lesson, sequence};
 use crate::Result;
 use crate::data::batch::Batch;
 use crate::model::{Model, generate};
-use crate::train::forward::{end_scores, read, sequence_sums, token_stats};
+use crate::train::forward::{end_scores, read, sequence_logprobs};
 use crate::world::demo::{Comparison, SampleRow};
 use crate::world::gold::count_thanks;
 use crate::world::{Gold, Kind, Question, gold};
@@ -74,7 +74,7 @@ impl Lesson {
             let completions = generate(&model, &prompts, &self.sampling, &seeds, &mut |_, _| {}).await?;
             let sequences: Vec<_> = prompts.iter().zip(&completions).map(|(p, c)| sequence(p, &c.ids)).collect();
             let batch = Batch::padded(&sequences.iter().collect::<Vec<_>>());
-            let logprobs = |m: &Model| sequence_sums(&batch, token_stats(m, &batch, 1.0).logprob);
+            let logprobs = |m: &Model| sequence_logprobs(m, &batch);
             let values = read(vec![logprobs(&model) - logprobs(&reference), end_scores(&reward, &batch)]).await?;
             kl += values[0].iter().map(|&v| f64::from(v)).sum::<f64>();
             score += values[1].iter().map(|&v| f64::from(v)).sum::<f64>();

@@ -117,7 +117,10 @@ impl<S: Store> Player<S> {
     /// A command that cannot be carried out now; the device, the storage. The lesson goes on as before.
     pub async fn obey(&mut self, command: Command, say: &mut dyn FnMut(Event)) -> Result<()> {
         match command {
-            Command::Pause => self.playing = false,
+            Command::Pause => {
+                self.playing = false;
+                self.catch_up(say).await?;
+            }
             Command::Stop => {
                 self.playing = false;
                 self.save(say).await?;
@@ -232,7 +235,22 @@ impl<S: Store> Player<S> {
             return Ok(false);
         }
         let run = self.run.as_mut().expect("it was just looked at");
-        if self.slow_motion { lesson.phase(run, &mut tell).await } else { lesson.step(run, &mut tell).await }
+        let over = if self.slow_motion { lesson.phase(run, &mut tell).await? } else { lesson.step(run, &mut tell).await? };
+        if self.once {
+            run.tell(true, &mut tell).await?;
+        }
+        Ok(over)
+    }
+
+    /// Tells every step that was done.
+    async fn catch_up(&mut self, say: &mut dyn FnMut(Event)) -> Result<()> {
+        let Some(run) = &mut self.run else { return Ok(()) };
+        let log = &mut self.log;
+        let mut tell = |event: Event| {
+            note(log, &event);
+            say(event);
+        };
+        run.tell(true, &mut tell).await
     }
 
     async fn end_run(&mut self, say: &mut dyn FnMut(Event)) -> Result<()> {
@@ -293,6 +311,7 @@ impl<S: Store> Player<S> {
     }
 
     async fn save(&mut self, say: &mut dyn FnMut(Event)) -> Result<()> {
+        self.catch_up(say).await?;
         let Some(lesson) = &self.lesson else { return Ok(()) };
         let queue = self.queue.iter().cloned().collect();
         let (stage, step) = self.run.as_ref().map_or_else(Default::default, |run| (run.name.clone(), run.step));

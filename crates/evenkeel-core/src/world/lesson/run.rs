@@ -14,6 +14,7 @@ use crate::event::{Event, Metrics};
 use crate::model::{Model, generate};
 use crate::rng;
 use crate::train::dpo::DpoTrainer;
+use crate::train::pending::{InFlight, Pending};
 use crate::train::reward::RewardTrainer;
 use crate::train::run::Trainer;
 use crate::train::sft::SftTrainer;
@@ -33,7 +34,25 @@ pub struct Run {
     pub total_steps: u64,
     /// Tokens of prompts and answers that passed through it.
     pub tokens: f64,
+    /// Steps done of which nothing was told yet.
+    in_flight: InFlight,
     pub(super) work: Work,
+}
+
+impl Run {
+    /// Tells the steps whose numbers are known; with `all` waits for those of every step done.
+    ///
+    /// # Errors
+    /// A number that stopped being finite; the device.
+    pub async fn tell(&mut self, all: bool, say: &mut dyn FnMut(Event)) -> Result<()> {
+        // Only steps that train are worth letting run ahead.
+        let all = all || !matches!(self.work, Work::Sft(_) | Work::Reward(_) | Work::Dpo(_));
+        while let Some((step, metrics)) = self.in_flight.next(all).await? {
+            self.tokens = metrics["num_tokens"];
+            say(Event::Step { step, metrics });
+        }
+        Ok(())
+    }
 }
 
 #[expect(clippy::large_enum_variant, reason = "there is one at a time, and it moves once")]
@@ -81,7 +100,8 @@ impl Lesson {
             Work::Dpo(trainer) => trainer.total_steps(),
             Work::Compare(comparing) => comparing.models.len() as u64,
         };
-        Ok(Run { name: name.to_string(), step: 0, total_steps, tokens: 0.0, work })
+        let in_flight = InFlight::new(1, &self.model("base")?.device());
+        Ok(Run { name: name.to_string(), step: 0, total_steps, tokens: 0.0, in_flight, work })
     }
 
     /// One step of `run`; at its last one the run's result is kept. True: the run is over.
@@ -106,28 +126,30 @@ impl Lesson {
     /// As [`Lesson::step`].
     pub async fn phase(&mut self, run: &mut Run, say: &mut dyn FnMut(Event)) -> Result<bool> {
         let step = run.step + 1;
-        let metrics = match &mut run.work {
-            Work::Sft(trainer) => Some(trainer.step(step).await?),
-            Work::Reward(trainer) => Some(trainer.step(step).await?),
-            Work::Dpo(trainer) => Some(trainer.step(step).await?),
+        let known = |tokens: f64| Pending::known(Metrics::from([("num_tokens".to_string(), tokens)]));
+        let pending = match &mut run.work {
+            Work::Sft(trainer) => Some(trainer.launch(step).await?),
+            Work::Reward(trainer) => Some(trainer.launch(step).await?),
+            Work::Dpo(trainer) => Some(trainer.launch(step).await?),
             Work::Collect(rankings) => {
                 let start = run.step as usize * GENERATION_CHUNK;
                 rankings.extend(self.rank_chunk(start..self.plan.ranked_prompts.min(start + GENERATION_CHUNK)).await?);
                 let tokens = rankings.iter().flat_map(|r| &r.responses).map(|r| r.mask.iter().filter(|&&m| m).count()).sum::<usize>();
-                Some(Metrics::from([("num_tokens".to_string(), tokens as f64)]))
+                Some(known(tokens as f64))
             }
-            Work::Ppo(ppo) => ppo.phase(self, &run.name, step, say).await?,
+            Work::Ppo(ppo) => ppo.phase(self, &run.name, step, say).await?.map(Pending::known),
             Work::Compare(comparing) => {
                 comparing.next(self).await?;
-                Some(Metrics::from([("num_tokens".to_string(), comparing.tokens)]))
+                Some(known(comparing.tokens))
             }
         };
-        let Some(metrics) = metrics else { return Ok(false) };
+        let Some(pending) = pending else { return Ok(false) };
         run.step = step;
-        run.tokens = metrics["num_tokens"];
-        say(Event::Step { step, metrics });
+        run.in_flight.push(step, pending);
         let over = step >= run.total_steps;
-        if self.shows && (over || step.is_multiple_of(run.total_steps.div_ceil(SHOWINGS))) {
+        let shows = self.shows && (over || step.is_multiple_of(run.total_steps.div_ceil(SHOWINGS)));
+        run.tell(over || shows, say).await?;
+        if shows {
             self.show(run, say).await?;
         }
         if over {
