@@ -12,7 +12,7 @@ use burn::tensor::Shape;
 
 use crate::activation::Activation;
 use crate::block::Block;
-use crate::loss::PpoLoss;
+use crate::loss::{PairLoss, PpoLoss};
 use crate::reference::optim::Update;
 use crate::reference::sampling::Settings;
 
@@ -87,6 +87,18 @@ pub trait RawKernels: Backend {
         loss: PpoLoss,
         cliprange: f32,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// x [2P]; base and lengths [2P], weight [P] → loss [P] and its slope in x [2P]
+    fn pair_loss_forward(x: FloatTensor<Self>, fixed: [FloatTensor<Self>; 3], loss: PairLoss) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// slope [2P], grad [P] → dx [2P]
+    fn pair_loss_backward(slope: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// factor Σ x.  x [N] → [1]
+    fn total_forward(x: FloatTensor<Self>, factor: f32) -> FloatTensor<Self>;
+
+    /// g [1] → factor g, `n` times [n]
+    fn spread(g: FloatTensor<Self>, factor: f32, n: usize) -> FloatTensor<Self>;
 
     /// → out [M,N] = a b (+ bias [N]) (+ residual [M,N]); a [M,K] or, where `form` says so, [K,M]; b [K,N] or [N,K]
     fn matmul(
@@ -258,6 +270,18 @@ pub trait Kernels: Backend {
         cliprange: f32,
     ) -> FloatTensor<Self>;
 
+    /// See [`crate::pair_loss`].
+    fn pair_loss(
+        x: FloatTensor<Self>,
+        base: FloatTensor<Self>,
+        lengths: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        loss: PairLoss,
+    ) -> FloatTensor<Self>;
+
+    /// See [`crate::total`].
+    fn total(x: FloatTensor<Self>, factor: f32) -> FloatTensor<Self>;
+
     /// See [`crate::linear`]; the weight is [O,I] where `transposed`, else [I,O].
     fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, transposed: bool) -> FloatTensor<Self>;
 
@@ -390,6 +414,20 @@ macro_rules! forward_only {
                 Self::clipped_loss_forward(x, old, target, loss, cliprange).0
             }
 
+            fn pair_loss(
+                x: FloatTensor<Self>,
+                base: FloatTensor<Self>,
+                lengths: FloatTensor<Self>,
+                weight: FloatTensor<Self>,
+                loss: PairLoss,
+            ) -> FloatTensor<Self> {
+                Self::pair_loss_forward(x, [base, lengths, weight], loss).0
+            }
+
+            fn total(x: FloatTensor<Self>, factor: f32) -> FloatTensor<Self> {
+                Self::total_forward(x, factor)
+            }
+
             fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, transposed: bool) -> FloatTensor<Self> {
                 crate::linear::forward::<Self>(x, weight, None, None, transposed)
             }
@@ -482,6 +520,20 @@ impl<B: RawKernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         cliprange: f32,
     ) -> FloatTensor<Self> {
         crate::loss::differentiable::<B, C>(x, old, target, loss, cliprange)
+    }
+
+    fn pair_loss(
+        x: FloatTensor<Self>,
+        base: FloatTensor<Self>,
+        lengths: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        loss: PairLoss,
+    ) -> FloatTensor<Self> {
+        crate::loss::differentiable_pair::<B, C>(x, [base, lengths, weight], loss)
+    }
+
+    fn total(x: FloatTensor<Self>, factor: f32) -> FloatTensor<Self> {
+        crate::loss::differentiable_total::<B, C>(x, factor)
     }
 
     fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, transposed: bool) -> FloatTensor<Self> {

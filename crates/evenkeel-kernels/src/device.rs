@@ -29,7 +29,7 @@ pub enum Profile {
     /// Everything that it has.
     #[default]
     Whole,
-    /// WebGPU's default limits and no optional feature: the least that a browser must give.
+    /// WebGPU's default limits, without subgroups and f16: the least that a browser must give.
     Minimum,
     /// No GPU at all but wgpu's stub, which takes all calls and computes nothing: what is left is the host's own work.
     Noop,
@@ -164,11 +164,17 @@ async fn gpu() -> Result<Selected, DeviceError> {
 async fn least_setup(profile: Profile) -> Result<WgpuSetup, DeviceError> {
     let backends = if profile == Profile::Noop { wgpu::Backends::NOOP } else { wgpu::Backends::PRIMARY };
     let mut descriptor = wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() };
-    descriptor.backend_options.noop.enable = profile == Profile::Noop;
+    let noop = &mut descriptor.backend_options.noop;
+    noop.enable = profile == Profile::Noop;
+    (noop.features, noop.limits) = (Some(wgpu::Features::empty()), Some(wgpu::Limits::default()));
     let instance = wgpu::Instance::new(descriptor);
     let wanted = wgpu::RequestAdapterOptions { power_preference: wgpu::PowerPreference::HighPerformance, ..Default::default() };
     let adapter = instance.request_adapter(&wanted).await.map_err(|error| DeviceError::NoAdapter { reason: error.to_string() })?;
-    let least = wgpu::DeviceDescriptor { required_limits: wgpu::Limits::default(), ..Default::default() };
+    // What burn's own kernels are made for is read off the adapter, not off the device: what they may use beyond that stays.
+    let beyond = wgpu::Features::SUBGROUP | wgpu::Features::SUBGROUP_BARRIER | wgpu::Features::SHADER_F16;
+    let required_features =
+        adapter.features() - beyond - wgpu::Features::all_experimental_mask() - wgpu::Features::MAPPABLE_PRIMARY_BUFFERS;
+    let least = wgpu::DeviceDescriptor { required_features, required_limits: wgpu::Limits::default(), ..Default::default() };
     let (device, queue) = adapter.request_device(&least).await.map_err(|error| DeviceError::Unusable { reason: error.to_string() })?;
     let backend = adapter.get_info().backend;
     Ok(WgpuSetup { instance, adapter, device, queue, backend })

@@ -7,7 +7,7 @@ use burn::tensor::{DType, Shape, TensorData};
 
 use crate::backend::{Affine, Angles, Cache, Form, Heads, RawKernels, Untracked};
 use crate::block::{Block, Operands, forward_cached, write};
-use crate::loss::PpoLoss;
+use crate::loss::{PairLoss, PpoLoss};
 use crate::optim::square_parts;
 use crate::reference::optim::Update;
 use crate::reference::sampling::{ROW, Rows, Settings};
@@ -145,6 +145,27 @@ impl RawKernels for Flex {
         };
         let (out, slope) = twin(x.get(), old.get(), target.get(), cliprange);
         (tensor(out, shape.clone()), tensor(slope, shape))
+    }
+
+    fn pair_loss_forward(x: FlexTensor, fixed: [FlexTensor; 3], loss: PairLoss) -> (FlexTensor, FlexTensor) {
+        let shape = x.shape();
+        let (x, [base, lengths, weight]) = (Floats::new(x), fixed.map(Floats::new));
+        let (losses, slope) = loss::pair(x.get(), base.get(), lengths.get(), weight.get(), &loss);
+        let pairs = losses.len();
+        (tensor(losses, [pairs]), tensor(slope, shape))
+    }
+
+    fn pair_loss_backward(slope: FlexTensor, grad: FlexTensor) -> FlexTensor {
+        let shape = slope.shape();
+        tensor(loss::pair_backward(Floats::new(slope).get(), Floats::new(grad).get()), shape)
+    }
+
+    fn total_forward(x: FlexTensor, factor: f32) -> FlexTensor {
+        tensor(vec![loss::total(Floats::new(x).get(), factor)], [1])
+    }
+
+    fn spread(g: FlexTensor, factor: f32, n: usize) -> FlexTensor {
+        tensor(loss::spread(Floats::new(g).get()[0], factor, n), [n])
     }
 
     /// burn's CPU backend has a tuned product (the gemm crate); `reference::matmul` is what the shaders are tested against.

@@ -11,11 +11,12 @@ use crate::launch::{
     ACTIVATION_GELU_BACKWARD, ACTIVATION_GELU_FORWARD, ACTIVATION_SWIGLU_BACKWARD, ACTIVATION_SWIGLU_FORWARD, ATTENTION_BACKWARD_KV,
     ATTENTION_BACKWARD_KV_SUBGROUP, ATTENTION_BACKWARD_Q, ATTENTION_BACKWARD_Q_SUBGROUP, ATTENTION_BACKWARD_ROWS, ATTENTION_DECODE,
     ATTENTION_DECODE_SUBGROUP, ATTENTION_FORWARD, ATTENTION_FORWARD_SUBGROUP, GATHER_BACKWARD, GATHER_FORWARD, Kernel, LOGPROB_BACKWARD,
-    LOGPROB_FORWARD, LOSS_PPO_POLICY, LOSS_PPO_VALUE, MATMUL_SUBGROUP, MATMUL_SUM_ROWS, MATMUL_TILED, NORM_BACKWARD_WEIGHT,
-    NORM_BACKWARD_X, NORM_FORWARD, OPTIM_ADAMW, OPTIM_CLIP, OPTIM_SUM_SQUARES, POISONED, ROPE_MERGE, ROPE_ROTATE, ROPE_SPLIT,
-    SAMPLING_DRAW, SAMPLING_THRESHOLD, Specialised, Variant, WIDE, launch, poisoned, variant, width,
+    LOGPROB_FORWARD, LOSS_PAIR, LOSS_PAIR_BACKWARD, LOSS_PPO_POLICY, LOSS_PPO_VALUE, LOSS_SPREAD, LOSS_TOTAL, MATMUL_SUBGROUP,
+    MATMUL_SUM_ROWS, MATMUL_TILED, NORM_BACKWARD_WEIGHT, NORM_BACKWARD_X, NORM_FORWARD, OPTIM_ADAMW, OPTIM_CLIP, OPTIM_SUM_SQUARES,
+    POISONED, ROPE_MERGE, ROPE_ROTATE, ROPE_SPLIT, SAMPLING_DRAW, SAMPLING_THRESHOLD, Specialised, Variant, WIDE, launch, poisoned,
+    variant, width,
 };
-use crate::loss::PpoLoss;
+use crate::loss::{PairLoss, PpoLoss};
 use crate::optim::{MOST_BOUND, square_parts};
 use crate::reference::optim::Update;
 use crate::reference::sampling::{ROW, Settings};
@@ -247,6 +248,41 @@ impl RawKernels for CubeBackend {
         };
         launch_words(kernel, 1, &[], &[&x, &old, &target, &out, &slope], n, &[cliprange.to_bits()]);
         (out, slope)
+    }
+
+    fn pair_loss_forward(x: CubeTensor, fixed: [CubeTensor; 3], loss: PairLoss) -> (CubeTensor, CubeTensor) {
+        let (x, [base, lengths, weight]) = (floats(x), fixed.map(floats));
+        let pairs = weight.meta.num_elements();
+        let (out, slope) = (empty(&x, [pairs]), empty(&x, [2 * pairs]));
+        let consts = [("WG", ITEM_LANES), ("KIND", loss.kind as u32), ("NORMALISED", u32::from(loss.normalised))];
+        let numbers = [loss.beta, loss.label_smoothing, loss.centring, loss.nll].map(f32::to_bits);
+        let groups = pairs.div_ceil(ITEM_LANES as usize);
+        let params = [&[pairs as u32], numbers.as_slice()].concat();
+        launch(Specialised::new(&LOSS_PAIR, &consts), groups, &[&x, &base, &lengths, &weight, &out, &slope], &params);
+        (out, slope)
+    }
+
+    fn pair_loss_backward(slope: CubeTensor, grad: CubeTensor) -> CubeTensor {
+        let [slope, grad] = [slope, grad].map(floats);
+        let (n, pairs) = (slope.meta.num_elements(), grad.meta.num_elements());
+        let dx = empty(&slope, [n]);
+        launch_words(&LOSS_PAIR_BACKWARD, 1, &[], &[&slope, &grad, &dx], n, &[pairs as u32]);
+        dx
+    }
+
+    fn total_forward(x: CubeTensor, factor: f32) -> CubeTensor {
+        let x = floats(x);
+        let out = empty(&x, [1]);
+        let kernel = Specialised::new(&LOSS_TOTAL, &[("WG", MOST_LANES)]);
+        launch(kernel, 1, &[&x, &out], &[x.meta.num_elements() as u32, factor.to_bits()]);
+        out
+    }
+
+    fn spread(g: CubeTensor, factor: f32, n: usize) -> CubeTensor {
+        let g = floats(g);
+        let dx = empty(&g, [n]);
+        launch_words(&LOSS_SPREAD, 1, &[], &[&g, &dx], n, &[factor.to_bits()]);
+        dx
     }
 
     fn matmul(a: CubeTensor, b: CubeTensor, bias: Option<CubeTensor>, residual: Option<CubeTensor>, form: Form) -> CubeTensor {

@@ -59,6 +59,10 @@ kernels! {
     LOGPROB_BACKWARD = "logprob/backward", twin "logprob::backward";
     LOSS_PPO_POLICY = "loss/ppo_policy", twin "loss::ppo_policy";
     LOSS_PPO_VALUE = "loss/ppo_value", twin "loss::ppo_value";
+    LOSS_PAIR = "loss/pair", twin "loss::pair";
+    LOSS_PAIR_BACKWARD = "loss/pair_backward", twin "loss::pair_backward";
+    LOSS_TOTAL = "loss/total", twin "loss::total";
+    LOSS_SPREAD = "loss/spread", twin "loss::spread";
     MATMUL_TILED = "matmul/tiled", twin "matmul::matmul";
     MATMUL_SUBGROUP = "matmul/subgroup", twin "matmul::matmul";
     MATMUL_SUM_ROWS = "matmul/sum_rows", twin "matmul::sum_rows";

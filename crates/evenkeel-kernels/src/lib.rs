@@ -41,7 +41,7 @@ pub use gather::{Rows, gather, scatter_sum};
 pub use head::head_logprob;
 pub use linear::{Layout, linear, linear_bias, linear_residual};
 pub use logprob::{TokenStats, token_logprob};
-pub use loss::{PpoLoss, ppo_policy_loss, ppo_value_loss};
+pub use loss::{PairKind, PairLoss, PpoLoss, pair_loss, ppo_policy_loss, ppo_value_loss, total};
 pub use norm::{layer_norm, rms_norm};
 pub use optim::{AdamW, adamw, clip};
 pub use rope::rope;

@@ -1,16 +1,17 @@
-//! PPO's clipped losses: the public functions and their place in autodiff.  Twin: `reference/loss.rs`.
+//! PPO's clipped losses, the losses of pairs, and totals: the public functions and their place in autodiff.  Twin: `reference/loss.rs`.
 //!
-//! N tokens or steps.
+//! N tokens or steps, P pairs.
 
-use burn::backend::Dispatch;
 use burn::backend::autodiff::Autodiff;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
+use burn::backend::{Dispatch, TensorMetadata};
 use burn::tensor::Tensor;
 
 use crate::backend::{Kernels, RawKernels};
+pub use crate::reference::loss::{PairKind, PairLoss};
 use crate::shapes::check;
 
 /// Which loss.
@@ -84,5 +85,91 @@ pub(crate) fn differentiable<B: RawKernels, C: CheckpointStrategy>(
             prep.finish(slope, loss)
         }
         OpsKind::UnTracked(prep) => prep.finish(B::clipped_loss_forward(x.into_primitive(), old, target, loss, cliprange).0),
+    }
+}
+
+/// The loss of every pair, differentiable in `x`: the halves of `x` are compared, the better ones first.
+///
+/// x, base and lengths `[2P]`, weight `[P]` → `[P]`. Bradley–Terry: x scores, base the margins and zeros. DPO: x the policy's summed
+/// log-probabilities, base the reference's.
+///
+/// # Panics
+/// When a dimension disagrees.
+///
+/// Source: Ouyang et al. 2022, equation 1; Rafailov et al. 2023, equation 7; and see [`PairKind`].
+pub fn pair_loss(x: Tensor<1>, base: Tensor<1>, lengths: Tensor<1>, weight: Tensor<1>, loss: &PairLoss) -> Tensor<1> {
+    let [p] = weight.dims();
+    for (name, tensor) in [("x", &x), ("base", &base), ("lengths", &lengths)] {
+        check("pair_loss", name, tensor, [("2P", 2 * p)]);
+    }
+    let (x, base) = (x.into_dispatch(), base.into_dispatch());
+    Tensor::from_dispatch(Dispatch::pair_loss(x, base, lengths.into_dispatch(), weight.into_dispatch(), *loss))
+}
+
+/// factor Σ x, differentiable; summed in the same order every time.  x `[N]` → `[1]`
+pub fn total(x: Tensor<1>, factor: f64) -> Tensor<1> {
+    Tensor::from_dispatch(Dispatch::total(x.into_dispatch(), factor as f32))
+}
+
+#[derive(Debug)]
+struct PairLossBackward;
+
+impl<B: RawKernels> Backward<B, 1> for PairLossBackward {
+    /// The slope in x [2P].
+    type State = FloatTensor<B>;
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let [parent] = ops.parents;
+        if let Some(parent) = parent {
+            grads.register::<B>(parent.id, B::pair_loss_backward(ops.state, grad));
+        }
+    }
+}
+
+/// `Kernels::pair_loss` under autodiff; only x takes a gradient.
+pub(crate) fn differentiable_pair<B: RawKernels, C: CheckpointStrategy>(
+    x: FloatTensor<Autodiff<B, C>>,
+    fixed: [FloatTensor<Autodiff<B, C>>; 3],
+    loss: PairLoss,
+) -> FloatTensor<Autodiff<B, C>> {
+    let fixed = fixed.map(|tensor| tensor.into_primitive());
+    match PairLossBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
+        OpsKind::Tracked(prep) => {
+            let (losses, slope) = B::pair_loss_forward(x.into_primitive(), fixed, loss);
+            prep.finish(slope, losses)
+        }
+        OpsKind::UnTracked(prep) => prep.finish(B::pair_loss_forward(x.into_primitive(), fixed, loss).0),
+    }
+}
+
+#[derive(Debug)]
+struct TotalBackward;
+
+impl<B: RawKernels> Backward<B, 1> for TotalBackward {
+    /// Numbers and factor.
+    type State = (usize, f32);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let [parent] = ops.parents;
+        if let Some(parent) = parent {
+            grads.register::<B>(parent.id, B::spread(grad, ops.state.1, ops.state.0));
+        }
+    }
+}
+
+/// `Kernels::total` under autodiff.
+pub(crate) fn differentiable_total<B: RawKernels, C: CheckpointStrategy>(
+    x: FloatTensor<Autodiff<B, C>>,
+    factor: f32,
+) -> FloatTensor<Autodiff<B, C>> {
+    match TotalBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
+        OpsKind::Tracked(prep) => {
+            let x = x.into_primitive();
+            let n = x.shape().num_elements();
+            prep.finish((n, factor), B::total_forward(x, factor))
+        }
+        OpsKind::UnTracked(prep) => prep.finish(B::total_forward(x.into_primitive(), factor)),
     }
 }

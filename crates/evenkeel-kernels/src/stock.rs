@@ -2,7 +2,7 @@
 //!
 //! Not used for training: these make the T × S scores and the N × V probabilities.
 
-use burn::tensor::activation::{gelu_approximate, log_softmax, silu, softmax};
+use burn::tensor::activation::{gelu_approximate, log_sigmoid, log_softmax, silu, softmax};
 use burn::tensor::{Int, Tensor};
 
 /// As [`crate::attention`].
@@ -62,6 +62,31 @@ pub fn ppo_value_loss(values: Tensor<1>, old_values: Tensor<1>, returns: Tensor<
     let moved = (values.clone() - old_values.clone()).clamp(-cliprange, cliprange);
     let clipped = (old_values + moved - returns.clone()).square();
     (values - returns).square().max_pair(clipped) * 0.5
+}
+
+/// As [`crate::pair_loss`].
+pub fn pair_loss(x: Tensor<1>, base: Tensor<1>, lengths: Tensor<1>, weight: Tensor<1>, loss: &crate::PairLoss) -> Tensor<1> {
+    let [p] = weight.dims();
+    let halves = |x: Tensor<1>| [x.clone().narrow(0, 0, p), x.narrow(0, p, p)];
+    let excess = x.clone() - base;
+    let [w, l] = halves(if loss.normalised { excess / lengths.clone() } else { excess });
+    let z = w - l;
+    let (beta, e) = (loss.beta, loss.label_smoothing);
+    let log = |sign: f32| log_sigmoid(z.clone() * (sign * beta));
+    let f = match loss.kind {
+        crate::PairKind::Sigmoid => -log(1.0) * (1.0 - e) - log(-1.0) * e,
+        crate::PairKind::Hinge => (-(z * beta) + 1.0).clamp_min(0.0),
+        crate::PairKind::Ipo => (z - 0.5 / beta).square(),
+        crate::PairKind::Robust => (log(-1.0) * e - log(1.0) * (1.0 - e)) / (1.0 - 2.0 * e),
+    };
+    let [w, l] = halves(x);
+    let [length, _] = halves(lengths);
+    (f + (w.clone() + l).square() * loss.centring - w / length * loss.nll) * weight
+}
+
+/// As [`crate::total`].
+pub fn total(x: Tensor<1>, factor: f64) -> Tensor<1> {
+    x.sum() * factor
 }
 
 /// As [`crate::linear`] and its sisters; `extra` as a matrix that broadcasts.

@@ -4,7 +4,7 @@
 //! weights (or a model of its own) whose digest is checked at the end. Sequences lie [chosen…, rejected…].
 
 use super::forward::{Placed, floats, mean, read, sequence_logprobs};
-use super::maths::{LogRatios, dpo_loss};
+use super::maths::dpo_loss;
 use super::optimizer::{AdamW, GradientSum, grad_norm, learning_rate};
 use super::order::Order;
 use super::pending::Pending;
@@ -16,6 +16,7 @@ use crate::event::Metrics;
 use crate::model::Model;
 use crate::recipe::{Dpo, Recipe};
 use burn::tensor::Tensor;
+use evenkeel_kernels::{pair_loss, total};
 
 /// A chosen and a rejected completion, with the reference's summed log-probabilities once they are known.
 #[derive(Debug, Clone)]
@@ -103,22 +104,16 @@ impl DpoTrainer {
         let device = model.device();
         let batch = layout(pairs);
         let n = pairs.len();
-        let length = |k: usize| floats(&batch.predictions[k * n..(k + 1) * n].iter().map(|&l| l as f32).collect::<Vec<_>>(), &device);
-        let [chosen_len, rejected_len] = [0, 1].map(length);
+        let lengths = floats(&batch.predictions.iter().map(|&l| l as f32).collect::<Vec<_>>(), &device);
+        let weight = floats(&vec![1.0; n], &device);
         let placed = Placed::new(&batch, model);
         let reference = self.reference_sums(pairs, &placed);
         let states = placed.predictors(placed.hidden(model));
         let mean_logits = model.mean_logits(states.clone());
         let stats = placed.stats(model, states, 1.0);
         let policy = placed.sequence_sums(stats.logprob.clone());
-        let half = |t: Tensor<1>, k: usize| t.narrow(0, k * n, n);
-        let ratios = policy.clone() - reference.clone();
-        let ratios = LogRatios { chosen: half(ratios.clone(), 0), rejected: half(ratios, 1), chosen_len: chosen_len.clone(), rejected_len };
-        let mut losses = dpo_loss(&ratios, &self.config);
+        let losses = pair_loss(policy.clone(), reference.clone(), lengths, weight, &dpo_loss(&self.config));
         let chosen_tokens: usize = batch.predictions[..n].iter().sum();
-        if self.config.rpo_alpha > 0.0 {
-            losses = losses - half(policy.clone(), 0) / chosen_len * self.config.rpo_alpha;
-        }
         Forward {
             losses,
             read: vec![policy.inner(), reference.inner(), mean_logits, stats.entropy.inner(), stats.correct.inner()],
@@ -220,7 +215,7 @@ impl Trainer for DpoTrainer {
         for chunk in rows.chunks(self.recipe.training.per_device_train_batch_size) {
             let pairs: Vec<Pair> = chunk.iter().map(|&i| self.data[i].clone()).collect();
             let forward = self.forward(&self.model, &pairs);
-            let loss = forward.losses.sum() / rows.len() as f64;
+            let loss = total(forward.losses, 1.0 / rows.len() as f64);
             gradients.add(&self.model.params, loss.backward());
             wanted.push(loss);
             wanted.extend(forward.read);

@@ -1,46 +1,36 @@
-//! The losses and estimators of RLHF: pure, each with its source. Tensor functions are differentiable, slice functions run on the host.
-//!
-//! B pairs, N tokens.
+//! The losses and estimators of RLHF: pure, each with its source. Losses are settings of the kernels, the rest runs on the host.
 
-use burn::tensor::{Tensor, activation::log_sigmoid};
+use evenkeel_kernels::{PairKind, PairLoss};
 
 use crate::recipe::{Dpo, DpoLoss, KlEstimator};
 
-/// Bradley–Terry: −log σ(r_w − r_l − margin) per pair. All `[B]` → `[B]`.
+/// Bradley–Terry on scores: −log σ(r_w − r_l − margin), the margin as the better side's base; c·(r_w + r_l)² centres (TRL).
 ///
 /// Source: Ouyang et al. 2022 (InstructGPT), eq. 1; margin: Touvron et al. 2023 (Llama 2), eq. 2.
-pub fn bradley_terry(chosen: Tensor<1>, rejected: Tensor<1>, margin: Tensor<1>) -> Tensor<1> {
-    -log_sigmoid(chosen - rejected - margin)
+pub fn bradley_terry(centring: f64) -> PairLoss {
+    let kind = PairKind::Sigmoid;
+    PairLoss { kind, beta: 1.0, label_smoothing: 0.0, normalised: false, centring: centring as f32, nll: 0.0 }
 }
 
-/// Log-ratios log π − log π_ref of a batch of pairs and their completions' lengths in tokens, all `[B]`.
-#[derive(Debug, Clone)]
-pub struct LogRatios {
-    /// Of the chosen completions, summed over tokens.
-    pub chosen: Tensor<1>,
-    /// Of the rejected completions.
-    pub rejected: Tensor<1>,
-    /// Tokens of each chosen completion, EOS included.
-    pub chosen_len: Tensor<1>,
-    /// Tokens of each rejected completion.
-    pub rejected_len: Tensor<1>,
-}
-
-/// DPO's loss per pair, `[B]`.
+/// DPO's loss on summed log-probabilities, the reference's as base.
 ///
 /// Source: Rafailov et al. 2023, eq. 7 (sigmoid); Mitchell 2023 (cDPO); Azar et al. 2023, eq. 17 (IPO, on log-ratios per token as
-/// its authors advise); Zhao et al. 2023 (hinge, SLiC); Chowdhury et al. 2024 (robust).
-pub fn dpo_loss(ratios: &LogRatios, config: &Dpo) -> Tensor<1> {
-    let (beta, eps) = (config.beta, config.label_smoothing);
-    let delta = || ratios.chosen.clone() - ratios.rejected.clone();
-    let mean_delta = || ratios.chosen.clone() / ratios.chosen_len.clone() - ratios.rejected.clone() / ratios.rejected_len.clone();
-    match config.loss_type {
-        DpoLoss::Sigmoid if eps == 0.0 => -log_sigmoid(delta() * beta),
-        DpoLoss::Sigmoid => -log_sigmoid(delta() * beta) * (1.0 - eps) - log_sigmoid(delta() * -beta) * eps,
-        DpoLoss::Hinge => (-(delta() * beta) + 1.0).clamp_min(0.0),
-        DpoLoss::Ipo => (mean_delta() - 1.0 / (2.0 * beta)).square(),
-        DpoLoss::Robust => (log_sigmoid(delta() * -beta) * eps - log_sigmoid(delta() * beta) * (1.0 - eps)) / (1.0 - 2.0 * eps),
-        DpoLoss::SigmoidNorm => -log_sigmoid(mean_delta() * beta),
+/// its authors advise); Zhao et al. 2023 (hinge, SLiC); Chowdhury et al. 2024 (robust); Pang et al. 2024 (the NLL mix, RPO).
+pub fn dpo_loss(config: &Dpo) -> PairLoss {
+    let kind = match config.loss_type {
+        DpoLoss::Sigmoid | DpoLoss::SigmoidNorm => PairKind::Sigmoid,
+        DpoLoss::Hinge => PairKind::Hinge,
+        DpoLoss::Ipo => PairKind::Ipo,
+        DpoLoss::Robust => PairKind::Robust,
+    };
+    let smoothed = matches!(config.loss_type, DpoLoss::Sigmoid | DpoLoss::Robust);
+    PairLoss {
+        kind,
+        beta: config.beta as f32,
+        label_smoothing: if smoothed { config.label_smoothing as f32 } else { 0.0 },
+        normalised: matches!(config.loss_type, DpoLoss::Ipo | DpoLoss::SigmoidNorm),
+        centring: 0.0,
+        nll: config.rpo_alpha as f32,
     }
 }
 

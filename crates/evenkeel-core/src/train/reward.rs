@@ -2,9 +2,10 @@
 //!
 //! Follows TRL's `RewardTrainer`; rankings after InstructGPT (Ouyang et al. 2022, section 3.5). Scores are read at the last real token.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
+use evenkeel_kernels::{PairLoss, Rows, gather, pair_loss, total};
 
-use super::forward::{end_scores, floats, ints, mean, read};
+use super::forward::{end_scores, floats, mean, read};
 use super::maths::bradley_terry;
 use super::optimizer::{AdamW, GradientSum, grad_norm, learning_rate};
 use super::order::Order;
@@ -45,19 +46,6 @@ impl RewardTrainer {
             num_tokens: 0,
         }
     }
-
-    /// Σ over pairs of weight·(loss + centring), scores [S].
-    fn loss(&self, pairs: &Pairs, scores: &Tensor<1>) -> Tensor<1> {
-        let device = scores.device();
-        let chosen = scores.clone().select(0, ints(&pairs.chosen, &device));
-        let rejected = scores.clone().select(0, ints(&pairs.rejected, &device));
-        let mut losses = bradley_terry(chosen.clone(), rejected.clone(), floats(&pairs.margin, &device));
-        let c = self.config.center_rewards_coefficient;
-        if c > 0.0 {
-            losses = losses + (chosen + rejected).square() * c;
-        }
-        (losses * floats(&pairs.weight, &device)).sum()
-    }
 }
 
 /// Every pair of a micro-batch, as indices into its scores.
@@ -89,9 +77,37 @@ impl Pairs {
         pairs
     }
 
+    /// On `device`, for `sequences` scores.
+    fn placed(&self, sequences: usize, device: &Device) -> PlacedPairs {
+        let both = [self.chosen.as_slice(), &self.rejected].concat();
+        let none = vec![0.0; self.margin.len()];
+        PlacedPairs {
+            base: floats(&[self.margin.as_slice(), &none].concat(), device),
+            lengths: floats(&vec![1.0; both.len()], device),
+            weight: floats(&self.weight, device),
+            rows: Rows::new(&both, sequences, device),
+        }
+    }
+
     /// (chosen score, rejected score) of each pair.
     fn scores<'a>(&'a self, scores: &'a [f32]) -> impl Iterator<Item = (f32, f32)> + 'a {
         self.chosen.iter().zip(&self.rejected).map(|(&w, &l)| (scores[w as usize], scores[l as usize]))
+    }
+}
+
+/// [`Pairs`] on a device: the better sides, then the worse ones.
+struct PlacedPairs {
+    rows: Rows,
+    base: Tensor<1>,
+    lengths: Tensor<1>,
+    weight: Tensor<1>,
+}
+
+impl PlacedPairs {
+    /// Σ over pairs of weight · loss, [1], of scores [S].
+    fn loss(self, scores: Tensor<1>, loss: &PairLoss) -> Tensor<1> {
+        let sides = gather(scores.unsqueeze_dim(1), &self.rows).flatten(0, 1);
+        total(pair_loss(sides, self.base, self.lengths, self.weight, loss), 1.0)
     }
 }
 
@@ -108,12 +124,14 @@ impl Trainer for RewardTrainer {
         let rows = self.order.rows(step);
         let mut gradients = GradientSum::default();
         let (mut wanted, mut all_pairs) = (Vec::new(), Vec::new());
+        let loss_of = bradley_terry(self.config.center_rewards_coefficient);
         for chunk in rows.chunks(self.recipe.training.per_device_train_batch_size) {
             let preferences: Vec<&Preference> = chunk.iter().map(|&i| &self.data[i]).collect();
             let batch = Batch::padded(&responses(&preferences));
             let pairs = Pairs::new(&preferences, rows.len());
+            let placed = pairs.placed(batch.predictions.len(), &self.model.device());
             let scores = end_scores(&self.model, &batch);
-            let loss = self.loss(&pairs, &scores);
+            let loss = placed.loss(scores.clone(), &loss_of);
             gradients.add(&self.model.params, loss.backward());
             wanted.extend([loss, scores]);
             all_pairs.push(pairs);

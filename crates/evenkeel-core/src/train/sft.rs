@@ -2,6 +2,8 @@
 //!
 //! Follows TRL's `SFTTrainer` (`nll`): N counts the shifted targets of the accumulation window. Packing keeps documents apart.
 
+use evenkeel_kernels::total;
+
 use super::forward::{mean, read, token_stats};
 use super::optimizer::{AdamW, GradientSum, grad_norm, learning_rate};
 use super::order::Order;
@@ -67,7 +69,7 @@ impl Trainer for SftTrainer {
         let mut losses = Vec::new();
         for batch in batches.iter().filter(|b| !b.targets.is_empty()) {
             let out = token_stats(&self.model, batch, 1.0);
-            let loss = -out.logprob.sum() / trained as f64;
+            let loss = total(out.logprob, -1.0 / trained as f64);
             gradients.add(&self.model.params, loss.backward());
             losses.extend([loss, out.entropy, out.correct]);
         }

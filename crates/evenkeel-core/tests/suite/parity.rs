@@ -11,7 +11,8 @@ use evenkeel_core::data::batch::Batch;
 use evenkeel_core::model::{Model, Sampling, generate};
 use evenkeel_core::recipe::{Dpo, DpoLoss};
 use evenkeel_core::train::forward::{Placed, end_scores, floats, sequence_logprobs, token_stats};
-use evenkeel_core::train::maths::{LogRatios, bradley_terry, dpo_loss};
+use evenkeel_core::train::maths::{bradley_terry, dpo_loss};
+use evenkeel_kernels::{PairLoss, pair_loss};
 
 use crate::support::{Golden, MODELS, assert_close, devices, distance_and_norm, load, shared};
 
@@ -53,14 +54,15 @@ fn dpo_equals_pytorch() {
                 assert_values(name, &format!("{what}_{side}_logps"), &logps_b, &golden);
                 logps_b
             };
-            let ratio_b = sum(&policy, "policy") - sum(&reference, "ref");
-            assert_values(name, &format!("rewards_{side}"), &(ratio_b.clone() * Dpo::default().beta), &golden);
+            let (policy_b, reference_b) = (sum(&policy, "policy"), sum(&reference, "ref"));
+            let rewards_b = (policy_b.clone() - reference_b.clone()) * Dpo::default().beta;
+            assert_values(name, &format!("rewards_{side}"), &rewards_b, &golden);
             let lengths: Vec<f32> = batch.predictions.iter().map(|&n| n as f32).collect();
-            (ratio_b, floats(&lengths, device))
+            [policy_b, reference_b, floats(&lengths, device)]
         };
-        let ((chosen, chosen_len), (rejected, rejected_len)) = (side("chosen"), side("rejected"));
-        let ratios = LogRatios { chosen, rejected, chosen_len, rejected_len };
-        let loss = |loss_type, label_smoothing| dpo_loss(&ratios, &Dpo { loss_type, label_smoothing, ..Dpo::default() }).mean();
+        let sides = side("chosen").into_iter().zip(side("rejected"));
+        let both: Vec<Tensor<1>> = sides.map(|(chosen, rejected)| Tensor::cat(vec![chosen, rejected], 0)).collect();
+        let loss = |loss_type, label_smoothing| mean_loss(&both, &dpo_loss(&Dpo { loss_type, label_smoothing, ..Dpo::default() }));
         assert_loss(name, "loss.hinge", &loss(DpoLoss::Hinge, 0.0), &golden);
         assert_loss(name, "loss.ipo", &loss(DpoLoss::Ipo, 0.0), &golden);
         assert_loss(name, "loss.sigmoid_smooth_0.1", &loss(DpoLoss::Sigmoid, 0.1), &golden);
@@ -84,14 +86,24 @@ fn reward_equals_pytorch() {
         let (chosen, rejected) = (scores("chosen"), scores("rejected"));
         let margins: Vec<f32> = golden.floats("margin").iter().map(|&x| x as f32).collect();
         let none = vec![0.0; margins.len()];
-        let loss = |margins: &[f32]| bradley_terry(chosen.clone(), rejected.clone(), floats(margins, device)).mean();
-        assert_loss(name, "loss_margin", &loss(&margins), &golden);
-        let centring = (chosen.clone() + rejected.clone()).square().mean() * 0.01;
-        assert_loss(name, "loss_centered_0.01", &(loss(&none) + centring), &golden);
-        let loss = loss(&none);
+        let scores = Tensor::cat(vec![chosen, rejected], 0);
+        let loss = |margins: &[f32], centring: f64| {
+            let base = floats(&[margins, &none].concat(), device);
+            mean_loss(&[scores.clone(), base, scores.ones_like()], &bradley_terry(centring))
+        };
+        assert_loss(name, "loss_margin", &loss(&margins, 0.0), &golden);
+        assert_loss(name, "loss_centered_0.01", &loss(&none, 0.01), &golden);
+        let loss = loss(&none, 0.0);
         assert_loss(name, "loss", &loss, &golden);
         assert_gradients(name, &model, &loss.backward(), &golden);
     });
+}
+
+/// The mean over the pairs; x, base and lengths \[2P\] each.
+fn mean_loss(both: &[Tensor<1>], loss: &PairLoss) -> Tensor<1> {
+    let [x, base, lengths] = both else { panic!("three tensors") };
+    let weight = x.ones_like().chunk(2, 0).remove(0);
+    pair_loss(x.clone(), base.clone(), lengths.clone(), weight, loss).mean()
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use burn::tensor::{Device, Tensor};
 use evenkeel_kernels::{
-    AdamW, Block, Family, Layout, Positions, Rows, adamw, block_cached, clip, gather, gelu, head_logprob, layer_norm, linear, linear_bias,
-    linear_residual, ppo_policy_loss, ppo_value_loss, rms_norm, rope, scatter_sum, stock, swiglu,
+    AdamW, Block, Family, Layout, PairKind, PairLoss, Positions, Rows, adamw, block_cached, clip, gather, gelu, head_logprob, layer_norm,
+    linear, linear_bias, linear_residual, pair_loss, ppo_policy_loss, ppo_value_loss, rms_norm, rope, scatter_sum, stock, swiglu, total,
 };
 
 use crate::cases::Maths;
@@ -32,6 +32,8 @@ pub const BLOCKS: &[BlockCase] = &[
     BlockCase { name: "head_logprob, words", sizes: [37, 36, 67], run: run_head },
     BlockCase { name: "head_logprob, stretches", sizes: [130, 8, 50_257], run: run_head },
     BlockCase { name: "ppo losses", sizes: [517, 0, 0], run: run_ppo_losses },
+    BlockCase { name: "pair losses", sizes: [67, 0, 0], run: run_pair_losses },
+    BlockCase { name: "total", sizes: [1517, 0, 0], run: run_total },
     BlockCase { name: "rms_norm, smallest", sizes: [1, 1, 0], run: run_rms_norm },
     BlockCase { name: "rms_norm, odd", sizes: [29, 33, 0], run: run_rms_norm },
     BlockCase { name: "rms_norm, words", sizes: [29, 36, 0], run: run_rms_norm },
@@ -167,6 +169,41 @@ fn run_ppo_losses([n, _, _]: [usize; 3], maths: Maths, device: &Device) -> Vec<O
         names.into_iter().zip(values.map(|v| v.into_iter().map(|x| x.signum() * x.abs().ln_1p()).collect()))
     });
     outputs.map(|(name, values)| Output { name, values }).collect()
+}
+
+/// Every kind, plain and with all that can be added.
+fn run_pair_losses([p, _, _]: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
+    let device = device.clone().autodiff();
+    let mut numbers = Numbers::new(26);
+    // Some differences are so large that a sigmoid has long been 0 or 1.
+    let x = floats::<1>(&with_outliers(numbers.many(2 * p, 6.0)), [2 * p], &device).require_grad();
+    let base = floats::<1>(&numbers.many(2 * p, 6.0), [2 * p], &device);
+    let lengths: Vec<f32> = (0..2 * p).map(|_| 1.0 + numbers.below(9) as f32).collect();
+    let [weight, dloss] = [(); 2].map(|()| floats::<1>(&numbers.many(p, 1.0), [p], &device));
+    let lengths = floats::<1>(&lengths, [2 * p], &device);
+    let plain = PairLoss { kind: PairKind::Sigmoid, beta: 0.3, label_smoothing: 0.0, normalised: false, centring: 0.0, nll: 0.0 };
+    let losses = [
+        ("sigmoid", plain),
+        ("all", PairLoss { label_smoothing: 0.1, normalised: true, centring: 0.01, nll: 0.5, ..plain }),
+        ("hinge", PairLoss { kind: PairKind::Hinge, ..plain }),
+        ("ipo", PairLoss { kind: PairKind::Ipo, normalised: true, ..plain }),
+        ("robust", PairLoss { kind: PairKind::Robust, label_smoothing: 0.2, ..plain }),
+    ];
+    let outputs = losses.into_iter().flat_map(|(name, loss)| {
+        let of = if maths == Maths::Ours { pair_loss } else { stock::pair_loss };
+        let out = of(x.clone(), base.clone(), lengths.clone(), weight.clone(), &loss);
+        let grads = (out.clone() * dloss.clone()).sum().backward();
+        [Output { name, values: read(out) }, Output { name: "dx", values: read(x.grad(&grads).expect("a gradient")) }]
+    });
+    outputs.collect()
+}
+
+fn run_total([n, _, _]: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
+    let device = device.clone().autodiff();
+    let x = floats::<1>(&Numbers::new(27).many(n, 1.0), [n], &device).require_grad();
+    let out = if maths == Maths::Ours { total(x.clone(), -0.37) } else { stock::total(x.clone(), -0.37) };
+    let grads = (out.clone() * 1.7).backward();
+    vec![Output { name: "dx", values: read(x.grad(&grads).expect("a gradient")) }, Output { name: "out", values: read(out) }]
 }
 
 /// Large enough that forgetting it shows.

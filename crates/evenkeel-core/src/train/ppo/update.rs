@@ -1,7 +1,7 @@
 //! The update of one iteration: epochs × minibatches of the clipped losses, each an optimiser step, and the iteration's metrics.
 
 use burn::tensor::Tensor;
-use evenkeel_kernels::{Rows, gather, ppo_policy_loss, ppo_value_loss};
+use evenkeel_kernels::{Rows, gather, ppo_policy_loss, ppo_value_loss, total};
 
 use super::rollout::value_rows;
 use super::{Critic, Episode, Experience, PpoTrainer};
@@ -145,11 +145,9 @@ impl PpoTrainer {
             (Critic::Model { model: head, .. } | Critic::Head { head, .. }, _) => head.scores(gather(states, &rows)),
         };
         let value_loss = ppo_value_loss(values.clone(), old_values, returns, self.config.cliprange_value);
-        let policy_mean = policy_loss.clone().sum() / tokens as f64;
-        let value_mean = value_loss.clone().sum() / steps as f64;
-        let mut loss = policy_mean + value_mean * self.config.vf_coef;
+        let mut loss = total(policy_loss.clone(), 1.0 / tokens as f64) + total(value_loss.clone(), self.config.vf_coef / steps as f64);
         if self.config.entropy_coef > 0.0 {
-            loss = loss - new.entropy.clone().sum() * (self.config.entropy_coef / tokens as f64);
+            loss = loss + total(new.entropy.clone(), -self.config.entropy_coef / tokens as f64);
         }
         (loss, vec![new.logprob, new.entropy, values, policy_loss, value_loss])
     }

@@ -1,0 +1,19 @@
+// dx[n] = factor g: the gradient of a total
+// g [1]  dx [N]
+// One lane per number.
+// Source: derivative of total.wgsl. Twin: evenkeel-kernels/src/reference/loss.rs (spread)
+const WG = 256u;
+
+@group(0) @binding(0) var<storage, read_write> g: array<f32>;
+@group(0) @binding(1) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(2) var<storage, read> params: array<u32>; // [N, factor as f32 bits]
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let at = (group.x + group.y * groups.x) * WG + lane;
+    if at < params[0] { dx[at] = bitcast<f32>(params[1]) * g[0]; }
+}
