@@ -1,4 +1,4 @@
-// out = a b, or a b + bias, or a b + residual, or a b + bias + residual
+// out = a b, or a b + bias, or either + residual, or either + out
 // a [M,K]  b [K,N], either stored transposed  bias [N]  residual, out [M,N], all in words of four numbers; rows of a matrix may be longer
 // than it is wide: what lies between is 0 in one operand and finite in the other, and of out it is written too.
 // For adapters whose loads are dear and whose subgroups have 4 or 8 lanes (CPU rasterisers): one subgroup per tile of 16 x 32 or
@@ -9,7 +9,7 @@
 const LANES = 8u;
 const A_TRANSPOSED = 0u;
 const B_TRANSPOSED = 1u;
-const RESIDUAL = 1u;
+const ADDED = 1u; // 1 where residual is added, 2 where what out holds is
 const ROW_LANES = 8u; // lanes whose rows of a are wanted: 1 where M is small
 const FITS = 0u; // 1 where out is at least as large as a tile
 const ROWS = 4u * ROW_LANES;
@@ -71,7 +71,7 @@ fn add_rows(i: u32, x: vec4<f32>, b_low: mat4x4<f32>, b_high: mat4x4<f32>) {
 fn store(row: u32, word: u32, sum: vec4<f32>) {
     if FITS == 0u && (row >= params[0] || word >= params[5]) { return; }
     let at = row * params[5] + word;
-    if RESIDUAL == 1u { out[at] = sum + residual[at]; } else { out[at] = sum; }
+    if ADDED == 1u { out[at] = sum + residual[at]; } else if ADDED == 2u { out[at] += sum; } else { out[at] = sum; }
 }
 
 fn store_row(row: u32, first_row: u32, word: u32, bias_low: vec4<f32>, bias_high: vec4<f32>) {

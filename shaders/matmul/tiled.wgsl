@@ -1,4 +1,4 @@
-// out = a b, or a b + bias, or a b + residual, or a b + bias + residual
+// out = a b, or a b + bias, or either + residual, or either + out
 // a [M,K]  b [K,N], either transposed by its strides  bias [N]  residual, out [M,N], the rows of out `pitch` numbers apart
 // One workgroup of SIDE x SIDE lanes per tile of 4 SIDE x 4 SIDE numbers; a lane owns 4 rows and 4 columns. Tiles of a and b pass
 // through workgroup memory 16 steps of k at a time, four neighbours in a word; sums run in order of k, whatever M is.
@@ -13,7 +13,7 @@ const PITCH = SIDE + 1u; // a word of padding against bank conflicts
 @group(0) @binding(2) var<storage, read_write> bias: array<f32>;
 @group(0) @binding(3) var<storage, read_write> residual: array<f32>;
 @group(0) @binding(4) var<storage, read_write> out: array<f32>;
-// [M, N, K, strides of a (m, k) and b (k, n), pitch, has bias, has residual]
+// [M, N, K, strides of a (m, k) and b (k, n), pitch, has bias, 1 where residual is added, 2 where what out holds is]
 @group(0) @binding(5) var<storage, read> params: array<u32>;
 
 var<workgroup> a_tile: array<vec4<f32>, STEP * PITCH>; // [k][four rows]
@@ -56,6 +56,7 @@ fn store(row: u32, column: u32, sum: f32) {
     let at = row * params[7] + column;
     if params[8] == 1u { total += bias[column]; }
     if params[9] == 1u { total += residual[at]; }
+    if params[9] == 2u { total += out[at]; }
     out[at] = total;
 }
 

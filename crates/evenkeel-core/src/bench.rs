@@ -1,8 +1,12 @@
-//! Whole training steps and rollouts of two small models, timed with the caller's clock.
+//! Whole training steps and rollouts of two small models, timed with the caller's clock, in turn with another program's where there is
+//! one.
 //!
 //! The data are token ids by a formula: only shapes matter here.
 
+use std::fmt;
+
 use burn::tensor::Device;
+use evenkeel_kernels::bench::Timing;
 use evenkeel_kernels::profile;
 use serde_json::json;
 
@@ -15,8 +19,10 @@ use crate::train::ppo::{PpoTrainer, RewardSource};
 use crate::train::run::Trainer;
 use crate::train::sft::SftTrainer;
 
-/// Timed steps, after one that compiles.
-const RUNS: usize = 3;
+/// Timed steps, after one that compiles, and of those that take longer than [`LONG_MS`].
+const RUNS: usize = 7;
+const RUNS_IF_LONG: usize = 3;
+const LONG_MS: f64 = 5000.0;
 /// Rows and tokens of a rollout.
 const PROMPTS: usize = 64;
 const PROMPT_TOKENS: u32 = 16;
@@ -40,6 +46,11 @@ impl BenchModel {
     /// M: vocabulary 4096, width 256, 6 layers of 8 heads, 4 rows of 256 tokens.
     pub fn medium() -> Self {
         Self { name: "M", config: llama(4096, 256, 6, 8), rows: 4, tokens: 256 }
+    }
+
+    /// Too small to be of use, so that thousands of steps take minutes: vocabulary 64, width 32, 2 layers of 2 heads, 2 rows of 16 tokens.
+    pub fn tiny() -> Self {
+        Self { name: "tiny", config: llama(64, 32, 2, 2), rows: 2, tokens: 16 }
     }
 
     /// Any model of a `config.json`.
@@ -79,6 +90,13 @@ impl BenchModel {
         PpoTrainer::new(&recipe, &policy, None, judge, None, prompts, &[]).await
     }
 
+    /// Its like with other rows, tokens and vocabulary.
+    fn sized(&self, rows: usize, tokens: usize, vocab: usize) -> Self {
+        let mut config = self.config.clone();
+        (config.vocab_size, config.max_positions) = (vocab, config.max_positions.max(tokens));
+        Self { name: self.name, config, rows, tokens }
+    }
+
     fn prompts(&self, count: usize) -> Vec<Vec<u32>> {
         (0..count as u32).map(|i| sequence(&self.config, i, PROMPT_TOKENS).ids).collect()
     }
@@ -99,85 +117,315 @@ fn sequence(config: &ModelConfig, i: u32, tokens: u32) -> Sequence {
     Sequence { ids, mask: (0..tokens).map(|t| t > 0).collect() }
 }
 
+/// What one timed step is a step of. Its name is the command of `tools/stock-burn` for the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workload {
+    Sft(Size),
+    Dpo(Size),
+    /// So many rows, of 32 new tokens each after 16.
+    Rollout(Size, usize),
+    /// An iteration: 64 prompts of 16 tokens, 32 new ones, reward, reference, value and 4 epochs.
+    Ppo(Size),
+}
+
+/// Which model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    S,
+    M,
+}
+
+impl Size {
+    fn model(self) -> BenchModel {
+        match self {
+            Self::S => BenchModel::small(),
+            Self::M => BenchModel::medium(),
+        }
+    }
+}
+
+impl Workload {
+    /// In the order of the table.
+    pub const ALL: [Self; 7] = [
+        Self::Sft(Size::S),
+        Self::Sft(Size::M),
+        Self::Dpo(Size::S),
+        Self::Dpo(Size::M),
+        Self::Rollout(Size::S, 1),
+        Self::Rollout(Size::S, PROMPTS),
+        Self::Ppo(Size::S),
+    ];
+
+    /// Tokens trained on or written in one step.
+    pub fn tokens(self) -> usize {
+        match self {
+            Self::Sft(size) | Self::Dpo(size) => {
+                let model = size.model();
+                model.rows * model.tokens
+            }
+            Self::Rollout(_, rows) => rows * NEW_TOKENS,
+            Self::Ppo(_) => PROMPTS * NEW_TOKENS,
+        }
+    }
+}
+
+impl fmt::Display for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sft(size) => write!(f, "sft {size:?}"),
+            Self::Dpo(size) => write!(f, "dpo {size:?}"),
+            Self::Rollout(size, rows) => write!(f, "rollout {size:?} {rows}"),
+            Self::Ppo(size) => write!(f, "ppo {size:?}"),
+        }
+    }
+}
+
+/// A workload on a device, ready for its next step.
+pub struct Task(Prepared, u64);
+
+enum Prepared {
+    Sft(Box<SftTrainer>),
+    Dpo(Box<DpoTrainer>),
+    Rollout { policy: Model, prompts: Vec<Vec<u32>> },
+    Ppo(Box<PpoTrainer>),
+}
+
+impl Task {
+    /// # Errors
+    /// [`crate::Error::Device`].
+    pub async fn prepare(workload: Workload, device: &Device) -> Result<Self> {
+        let prepared = match workload {
+            Workload::Sft(size) => Prepared::Sft(Box::new(size.model().sft(device))),
+            Workload::Dpo(size) => Prepared::Dpo(Box::new(size.model().dpo(device).await?)),
+            Workload::Rollout(size, rows) => {
+                let model = size.model();
+                Prepared::Rollout { prompts: model.prompts(rows), policy: Model::init(model.config, Head::Lm, 1, device) }
+            }
+            Workload::Ppo(size) => Prepared::Ppo(Box::new(size.model().ppo(device).await?)),
+        };
+        Ok(Self(prepared, 0))
+    }
+
+    /// One step, waited for. → milliseconds, and of those in a PPO iteration what its rollout took: sampling, then what policy,
+    /// reference and critic say.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`], [`crate::Error::NonFinite`].
+    pub async fn step(&mut self, clock: &impl Fn() -> f64) -> Result<(f64, Option<f64>)> {
+        let Self(prepared, step) = self;
+        *step += 1;
+        let start = clock();
+        let mut rollout_ms = None;
+        match prepared {
+            Prepared::Sft(trainer) => drop(trainer.step(*step).await?),
+            Prepared::Dpo(trainer) => drop(trainer.step(*step).await?),
+            Prepared::Rollout { policy, prompts } => {
+                let sampling = Sampling { max_new_tokens: NEW_TOKENS, ..Sampling::default() };
+                let seeds: Vec<_> = (0..prompts.len() as u64).collect();
+                drop(generate(policy, prompts, &sampling, &seeds, &mut |_, _| {}).await?);
+            }
+            Prepared::Ppo(trainer) => {
+                let rollout = trainer.rollout(*step).await?;
+                rollout_ms = Some(clock() - start);
+                let scores = trainer.score(&rollout).await?;
+                let experience = trainer.advantages(rollout, &scores);
+                trainer.update(*step, &experience).await?;
+            }
+        }
+        Ok((clock() - start, rollout_ms))
+    }
+}
+
+/// Another program that does the same work.
+#[expect(async_fn_in_trait, reason = "one thread owns the benchmark")]
+pub trait Rival {
+    /// What [`Rival::step`] is a step of, by [`Workload`]'s name.
+    async fn prepare(&mut self, workload: &str) -> Result<()>;
+    /// → milliseconds, and bytes that its allocator holds, where it says
+    async fn step(&mut self) -> Result<(f64, Option<u64>)>;
+}
+
+/// For a benchmark that has none.
+#[derive(Debug)]
+pub enum NoRival {}
+
+impl Rival for NoRival {
+    async fn prepare(&mut self, _: &str) -> Result<()> {
+        match *self {}
+    }
+
+    async fn step(&mut self) -> Result<(f64, Option<u64>)> {
+        match *self {}
+    }
+}
+
+/// One program's part in a line of the table.
+#[derive(Debug, Clone)]
+pub struct Steps {
+    /// The first step, compiling and tuning included.
+    pub first_ms: f64,
+    pub warm: Timing,
+    /// Bytes that the allocator holds after the steps, where it says.
+    pub reserved: Option<u64>,
+}
+
 /// One line of the table.
 #[derive(Debug, Clone)]
 pub struct StepRow {
-    pub what: &'static str,
-    pub model: &'static str,
-    /// Median, fastest and slowest, in milliseconds.
-    pub ms: [f64; 3],
+    pub workload: Workload,
+    pub ours: Steps,
+    pub rivals: Option<Steps>,
     /// Tokens trained on or written, per second of the median.
     pub tokens_per_second: f64,
     /// GPU launches of one step; 0 on the CPU backend.
     pub launches: usize,
+    /// The rollout's share of a PPO iteration's time.
+    pub rollout_share: Option<f64>,
 }
 
-/// Times SFT, DPO, a rollout of one row and of 64, and the parts of a PPO iteration (64 prompts, 32 new tokens, 4 epochs), and tells each
-/// row as soon as it is known.  `clock` returns milliseconds since any fixed moment.
+/// Times every workload whose name contains `only`, each step in turn with one of the rival, and tells each row as soon as it is known.
+/// `clock` returns milliseconds since any fixed moment.
 ///
 /// # Errors
-/// [`crate::Error::Device`].
-pub async fn steps(device: &Device, clock: impl Fn() -> f64, mut tell: impl FnMut(StepRow)) -> Result<()> {
-    let (small, medium) = (BenchModel::small(), BenchModel::medium());
-    for model in [&small, &medium] {
-        tell(training("SFT step", model, &mut model.sft(device), &clock).await?);
+/// [`crate::Error::Device`], and what the rival says.
+pub async fn steps(
+    device: &Device,
+    clock: impl Fn() -> f64,
+    mut rival: Option<&mut impl Rival>,
+    only: &str,
+    mut tell: impl FnMut(StepRow),
+) -> Result<()> {
+    for workload in Workload::ALL.into_iter().filter(|workload| workload.to_string().contains(only)) {
+        device.memory_cleanup();
+        let mut task = Task::prepare(workload, device).await?;
+        let (mut ours, mut theirs, mut shares) = (vec![task.step(&clock).await?.0], vec![], vec![]);
+        let (mut launches, mut rivals_reserved) = (0, None);
+        if let Some(rival) = &mut rival {
+            rival.prepare(&workload.to_string()).await?;
+            theirs.push(rival.step().await?.0);
+        }
+        let mut runs = RUNS;
+        while ours.len() <= runs {
+            let observation = profile::observe(false);
+            let (ms, rollout_ms) = task.step(&clock).await?;
+            launches = profile::total(&observation.take()).count;
+            ours.push(ms);
+            shares.extend(rollout_ms.map(|rollout_ms| rollout_ms / ms));
+            if let Some(rival) = &mut rival {
+                let (ms, reserved) = rival.step().await?;
+                rivals_reserved = reserved;
+                theirs.push(ms);
+            }
+            if ours.iter().chain(&theirs).skip(1).any(|&ms| ms > LONG_MS) {
+                runs = RUNS_IF_LONG;
+            }
+        }
+        let ours = Steps::of(ours, device.memory_pool_usage().map(|usage| usage.bytes_reserved));
+        tell(StepRow {
+            workload,
+            tokens_per_second: workload.tokens() as f64 / ours.warm.median_ms * 1e3,
+            ours,
+            rivals: rival.is_some().then(|| Steps::of(theirs, rivals_reserved)),
+            launches,
+            rollout_share: (!shares.is_empty()).then(|| shares.iter().sum::<f64>() / shares.len() as f64),
+        });
     }
-    tell(training("DPO step", &small, &mut small.dpo(device).await?, &clock).await?);
-    for count in [1, PROMPTS] {
-        tell(rollout(&small, count, device, &clock).await?);
-    }
-    ppo(&small, device, &clock).await?.into_iter().for_each(tell);
     Ok(())
 }
 
-async fn training(what: &'static str, model: &BenchModel, trainer: &mut impl Trainer, clock: &impl Fn() -> f64) -> Result<StepRow> {
-    let (mut times, mut launches) = (Vec::new(), 0);
-    for step in 1..=RUNS + 1 {
-        let observation = profile::observe(false);
-        let start = clock();
-        trainer.step(step as u64).await?;
-        times.push(clock() - start);
-        launches = profile::total(&observation.take()).count;
+impl Steps {
+    /// The first time is the first step's.
+    fn of(mut times_ms: Vec<f64>, reserved: Option<u64>) -> Self {
+        let warm = times_ms.split_off(1);
+        Self { first_ms: times_ms[0], warm: Timing::of(warm), reserved }
     }
-    Ok(row(what, model, times.split_off(1), model.rows * model.tokens, launches))
 }
 
-async fn rollout(model: &BenchModel, count: usize, device: &Device, clock: &impl Fn() -> f64) -> Result<StepRow> {
-    let policy = Model::init(model.config.clone(), Head::Lm, 1, device);
-    let sampling = Sampling { max_new_tokens: NEW_TOKENS, ..Sampling::default() };
-    let (prompts, seeds) = (model.prompts(count), (0..count as u64).collect::<Vec<_>>());
-    let (mut times, mut launches) = (Vec::new(), 0);
-    for _ in 0..=RUNS {
-        let observation = profile::observe(false);
-        let start = clock();
-        generate(&policy, &prompts, &sampling, &seeds, &mut |_, _| {}).await?;
-        times.push(clock() - start);
-        launches = profile::total(&observation.take()).count;
+/// SFT steps of model S with one of its sizes varied.
+#[derive(Debug, Clone)]
+pub struct Scaling {
+    /// `batch`, `context` or `vocabulary`.
+    pub size: &'static str,
+    /// Each value, and the median milliseconds and tokens per second of a step there.
+    pub points: Vec<(usize, f64, f64)>,
+    /// Slope of log milliseconds over log value between the first point and the last: 1 where time grows with the size.
+    pub exponent: f64,
+}
+
+/// Times model S over batch sizes, contexts and vocabularies. `clock` as in [`steps`].
+///
+/// # Errors
+/// [`crate::Error::Device`].
+pub async fn scaling(device: &Device, clock: impl Fn() -> f64, mut tell: impl FnMut(Scaling)) -> Result<()> {
+    let small = BenchModel::small();
+    let vocab = small.config.vocab_size;
+    let batch = [1, 4, 16, 64].map(|rows| (rows, small.sized(rows, small.tokens, vocab)));
+    let context = [64, 256, 1024, 2048].map(|tokens| (tokens, small.sized(2, tokens, vocab)));
+    let vocabulary = [512, 4096, 16_384, 50_257].map(|vocab| (vocab, small.sized(small.rows, small.tokens, vocab)));
+    for (size, models) in [("batch", batch), ("context", context), ("vocabulary", vocabulary)] {
+        let mut points = vec![];
+        for (value, model) in models {
+            device.memory_cleanup();
+            let mut trainer = model.sft(device);
+            let mut times = vec![];
+            for step in 1..=1 + RUNS_IF_LONG {
+                let start = clock();
+                trainer.step(step as u64).await?;
+                times.push(clock() - start);
+            }
+            let ms = Timing::of(times.split_off(1)).median_ms;
+            points.push((value, ms, (model.rows * model.tokens) as f64 / ms * 1e3));
+        }
+        let ([first, .., last], slope) = (&points[..], |a: f64, b: f64| (b / a).ln()) else { unreachable!("four points") };
+        let exponent = slope(first.1, last.1) / slope(first.0 as f64, last.0 as f64);
+        tell(Scaling { size, points, exponent });
     }
-    Ok(row(if count == 1 { "rollout, 1 row" } else { "rollout, 64 rows" }, model, times.split_off(1), count * NEW_TOKENS, launches))
+    Ok(())
 }
 
-/// One iteration after one that compiles; its rollout's part (sampling, then what policy, reference and critic say) by itself.
-async fn ppo(model: &BenchModel, device: &Device, clock: &impl Fn() -> f64) -> Result<Vec<StepRow>> {
-    let mut trainer = model.ppo(device).await?;
-    trainer.step(1).await?;
-    let observation = profile::observe(false);
-    let start = clock();
-    let rollout = trainer.rollout(2).await?;
-    let (rolled_out, rollout_launches) = (clock() - start, profile::total(&observation.take()).count);
-    let scores = trainer.score(&rollout).await?;
-    let experience = trainer.advantages(rollout, &scores);
-    trainer.update(2, &experience).await?;
-    let (all, launches) = (clock() - start, profile::total(&observation.take()).count);
-    let tokens = PROMPTS * NEW_TOKENS;
-    Ok(vec![
-        row("PPO iteration", model, vec![all], tokens, rollout_launches + launches),
-        row("its rollout", model, vec![rolled_out], tokens, rollout_launches),
-    ])
+/// A run that is old beside one that is young.
+#[derive(Debug, Clone)]
+pub struct Endurance {
+    /// Steps that either had done when the timing began.
+    pub steps: [u64; 2],
+    /// Of the young one's steps and of the old one's, in turn.
+    pub timings: [Timing; 2],
+    /// Bytes that the allocator held when the old one was as young, and at last without the young one.
+    pub reserved: Option<[u64; 2]>,
 }
 
-fn row(what: &'static str, model: &BenchModel, mut times: Vec<f64>, tokens: usize, launches: usize) -> StepRow {
-    times.sort_by(f64::total_cmp);
-    let ms = [times[times.len() / 2], times[0], times[times.len() - 1]];
-    StepRow { what, model: model.name, ms, tokens_per_second: tokens as f64 / ms[0] * 1e3, launches }
+/// Steps of the young run before the timing, and timed steps of either.
+const YOUNG: u64 = 100;
+const TIMED: usize = 101;
+
+/// Whether SFT steps of the tiny model grow slower or hold more memory: one run does `steps` steps, another [`YOUNG`], then steps of both
+/// are timed in turn. `clock` as in [`steps`].
+///
+/// # Errors
+/// [`crate::Error::Device`].
+pub async fn endurance(device: &Device, clock: impl Fn() -> f64, steps: u64) -> Result<Endurance> {
+    let reserved = || device.memory_pool_usage().map(|usage| usage.bytes_reserved);
+    let model = BenchModel::tiny();
+    let mut old = model.sft(device);
+    for step in 1..=YOUNG {
+        old.step(step).await?;
+    }
+    let at_first = reserved();
+    for step in YOUNG + 1..=steps {
+        old.step(step).await?;
+    }
+    let at_last = reserved();
+    let mut young = model.sft(device);
+    for step in 1..=YOUNG {
+        young.step(step).await?;
+    }
+    let mut times = [vec![], vec![]];
+    for step in 1..=TIMED as u64 {
+        for ((trainer, done), times) in [(&mut young, YOUNG), (&mut old, steps)].into_iter().zip(&mut times) {
+            let start = clock();
+            trainer.step(done + step).await?;
+            times.push(clock() - start);
+        }
+    }
+    Ok(Endurance { steps: [YOUNG, steps], timings: times.map(Timing::of), reserved: at_first.zip(at_last).map(|(a, b)| [a, b]) })
 }

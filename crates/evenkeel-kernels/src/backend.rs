@@ -320,6 +320,12 @@ pub trait Kernels: Backend {
 #[backend_extension(Cube, Flex)]
 #[allow(clippy::too_many_arguments, clippy::type_complexity, reason = "as for `Kernels`")]
 pub trait Untracked: Backend {
+    /// See [`crate::ceiling::copy`].
+    fn copy(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// See [`crate::ceiling::fma`].
+    fn fma(x: FloatTensor<Self>, rounds: usize, s: f32, t: f32) -> FloatTensor<Self>;
+
     /// See [`crate::adamw`]; → param, m, v.
     fn adamw(
         param: FloatTensor<Self>,

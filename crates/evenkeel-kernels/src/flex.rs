@@ -11,7 +11,7 @@ use crate::loss::{PairLoss, PpoLoss};
 use crate::optim::square_parts;
 use crate::reference::optim::Update;
 use crate::reference::sampling::{ROW, Rows, Settings};
-use crate::reference::{activation, attention, gather, logprob, loss, matmul, norm, optim, rope, sampling};
+use crate::reference::{activation, attention, ceiling, gather, logprob, loss, matmul, norm, optim, rope, sampling};
 
 /// Contiguous f32 view: `.get()` borrows the slice.
 struct Floats(FlexTensor);
@@ -303,6 +303,16 @@ fn put(segment: &mut FlexTensor, at: usize, values: &[f32]) {
 }
 
 impl Untracked for Flex {
+    fn copy(x: FlexTensor) -> FlexTensor {
+        let x = Floats::new(x);
+        tensor(ceiling::copy(x.get()), [x.get().len()])
+    }
+
+    fn fma(x: FlexTensor, rounds: usize, s: f32, t: f32) -> FlexTensor {
+        let x = Floats::new(x);
+        tensor(ceiling::fma(x.get(), rounds, s, t), [x.get().len()])
+    }
+
     fn adamw(
         param: FlexTensor,
         grad: FlexTensor,

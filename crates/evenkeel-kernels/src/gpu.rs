@@ -10,11 +10,11 @@ use crate::block::{ALIGN, Block, Operands, forward_cached};
 use crate::launch::{
     ACTIVATION_GELU_BACKWARD, ACTIVATION_GELU_FORWARD, ACTIVATION_SWIGLU_BACKWARD, ACTIVATION_SWIGLU_FORWARD, ATTENTION_BACKWARD_KV,
     ATTENTION_BACKWARD_KV_SUBGROUP, ATTENTION_BACKWARD_Q, ATTENTION_BACKWARD_Q_SUBGROUP, ATTENTION_BACKWARD_ROWS, ATTENTION_DECODE,
-    ATTENTION_DECODE_SUBGROUP, ATTENTION_FORWARD, ATTENTION_FORWARD_SUBGROUP, GATHER_BACKWARD, GATHER_FORWARD, Kernel, LOGPROB_BACKWARD,
-    LOGPROB_FORWARD, LOSS_PAIR, LOSS_PAIR_BACKWARD, LOSS_PPO_POLICY, LOSS_PPO_VALUE, LOSS_SPREAD, LOSS_TOTAL, MATMUL_SUBGROUP,
-    MATMUL_SUM_ROWS, MATMUL_TILED, NORM_BACKWARD_WEIGHT, NORM_BACKWARD_X, NORM_FORWARD, OPTIM_ADAMW, OPTIM_CLIP, OPTIM_SUM_SQUARES,
-    POISONED, ROPE_MERGE, ROPE_ROTATE, ROPE_SPLIT, SAMPLING_DRAW, SAMPLING_THRESHOLD, Specialised, Variant, WIDE, launch, poisoned,
-    variant, width,
+    ATTENTION_DECODE_SUBGROUP, ATTENTION_FORWARD, ATTENTION_FORWARD_SUBGROUP, CEILING_COPY, CEILING_FMA, GATHER_BACKWARD, GATHER_FORWARD,
+    Kernel, LOGPROB_BACKWARD, LOGPROB_FORWARD, LOSS_PAIR, LOSS_PAIR_BACKWARD, LOSS_PPO_POLICY, LOSS_PPO_VALUE, LOSS_SPREAD, LOSS_TOTAL,
+    MATMUL_SUBGROUP, MATMUL_SUM_ROWS, MATMUL_TILED, NORM_BACKWARD_WEIGHT, NORM_BACKWARD_X, NORM_FORWARD, OPTIM_ADAMW, OPTIM_CLIP,
+    OPTIM_SUM_SQUARES, POISONED, ROPE_MERGE, ROPE_ROTATE, ROPE_SPLIT, SAMPLING_DRAW, SAMPLING_THRESHOLD, Specialised, Variant, WIDE,
+    launch, poisoned, variant, width,
 };
 use crate::loss::{PairLoss, PpoLoss};
 use crate::optim::{MOST_BOUND, square_parts};
@@ -289,7 +289,7 @@ impl RawKernels for CubeBackend {
         let [a, b] = [a, b].map(floats);
         let product = Product::of(&a, &b, form);
         let out = empty(&a, [product.m, product.n]);
-        product.launch(&a, &b, [bias, residual], &out);
+        product.launch(&a, &b, bias, residual.map_or(Added::Nothing, Added::Matrix), &out);
         out
     }
 
@@ -297,7 +297,7 @@ impl RawKernels for CubeBackend {
         let [a, b] = [a, b].map(floats);
         let product = Product::of(&a, &b, form);
         let out = Self::view(segment, at, Shape::new([product.m, product.n]));
-        product.launch(&a, &b, [None, None], &out);
+        product.launch(&a, &b, None, Added::Nothing, &out);
     }
 
     fn head_logits(hidden: CubeTensor, weight: CubeTensor) -> CubeTensor {
@@ -305,7 +305,7 @@ impl RawKernels for CubeBackend {
         let product = Product::of(&hidden, &weight, Form::NT);
         let pitch = product.n.next_multiple_of(WIDE);
         let logits = empty(&hidden, [product.m, pitch]);
-        Product { pitch, ..product }.launch(&hidden, &weight, [None, None], &logits);
+        Product { pitch, ..product }.launch(&hidden, &weight, None, Added::Nothing, &logits);
         logits
     }
 
@@ -314,14 +314,18 @@ impl RawKernels for CubeBackend {
         let [v, _] = weight.meta.shape().dims();
         let product = Product { k: v, ..Product::of(&d_logits, &weight, Form::NN) };
         let out = Self::view(segment, at, Shape::new([product.m, product.n]));
-        product.launch(&d_logits, &weight, [None, None], &out);
+        product.launch(&d_logits, &weight, None, Added::Nothing, &out);
     }
 
     fn head_d_weight(d_logits: CubeTensor, hidden: CubeTensor, v: usize, so_far: Option<CubeTensor>) -> CubeTensor {
         let [d_logits, hidden] = [d_logits, hidden].map(floats);
         let product = Product { m: v, ..Product::of(&d_logits, &hidden, Form::TN) };
-        let out = empty(&hidden, [v, product.n]);
-        product.launch(&d_logits, &hidden, [None, so_far], &out);
+        // Added where it lies: as many numbers again as the head has would be much.
+        let (out, added) = match so_far {
+            Some(out) => (own(out), Added::Out),
+            None => (empty(&hidden, [v, product.n]), Added::Nothing),
+        };
+        product.launch(&d_logits, &hidden, None, added, &out);
         out
     }
 
@@ -470,7 +474,17 @@ impl RawKernels for CubeBackend {
     }
 }
 
-/// out [M,N] = a b (+ bias) (+ residual).
+/// What is added to a product beside its bias.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is not kept")]
+enum Added {
+    Nothing,
+    /// [M,N]
+    Matrix(CubeTensor),
+    /// What out holds.
+    Out,
+}
+
+/// out [M,N] = a b (+ bias) (+ what is added).
 struct Product {
     m: usize,
     n: usize,
@@ -490,9 +504,15 @@ impl Product {
         Self { m, n, k, form, stored: [a_columns, b_columns], pitch: n }
     }
 
-    fn launch(&self, a: &CubeTensor, b: &CubeTensor, [bias, residual]: [Option<CubeTensor>; 2], out: &CubeTensor) {
-        let has = [&bias, &residual].map(|x| u32::from(x.is_some()));
+    fn launch(&self, a: &CubeTensor, b: &CubeTensor, bias: Option<CubeTensor>, added: Added, out: &CubeTensor) {
+        let has_bias = u32::from(bias.is_some());
+        let (residual, is_added) = match added {
+            Added::Nothing => (None, 0),
+            Added::Matrix(residual) => (Some(residual), 1),
+            Added::Out => (None, 2),
+        };
         let [bias, residual] = [bias, residual].map(|x| or_unread(x, a));
+        let has = [has_bias, is_added];
         let (kernel, [rows, columns], params) = match variant().subgroup_lanes() {
             Some(lanes) if self.is_wide() => self.subgroup(lanes, has),
             _ => self.tiled(has),
@@ -507,12 +527,13 @@ impl Product {
         width(&[a, b, self.pitch]) == WIDE
     }
 
-    fn subgroup(&self, lanes: u32, [has_bias, has_residual]: [u32; 2]) -> (Specialised, [usize; 2], Vec<u32>) {
+    fn subgroup(&self, lanes: u32, [has_bias, is_added]: [u32; 2]) -> (Specialised, [usize; 2], Vec<u32>) {
         let row_lanes = if self.m <= MATMUL_BLOCK { 1 } else { lanes };
         let tile = [MATMUL_BLOCK * row_lanes as usize, 2 * MATMUL_BLOCK * lanes as usize];
         // A tile that is moved back must begin at a word of a's rows.
         let moves = !self.form.a_transposed || self.m.is_multiple_of(WIDE);
-        let fits = moves && self.m >= tile[0] && self.pitch >= tile[1];
+        // Where out is added to, no number may be computed twice.
+        let fits = moves && is_added != 2 && self.m >= tile[0] && self.pitch >= tile[1];
         let kernel = Specialised::new(
             &MATMUL_SUBGROUP,
             &[
@@ -520,7 +541,7 @@ impl Product {
                 ("ROW_LANES", row_lanes),
                 ("A_TRANSPOSED", u32::from(self.form.a_transposed)),
                 ("B_TRANSPOSED", u32::from(self.form.b_transposed)),
-                ("RESIDUAL", has_residual),
+                ("ADDED", is_added),
                 ("FITS", u32::from(fits)),
             ],
         );
@@ -585,6 +606,22 @@ fn row_lanes(width: usize) -> u32 {
 }
 
 impl Untracked for CubeBackend {
+    fn copy(x: CubeTensor) -> CubeTensor {
+        let x = floats(x);
+        let numbers = x.meta.num_elements();
+        let out = empty(&x, [numbers]);
+        launch_words(&CEILING_COPY, width(&[numbers]), &[], &[&x, &out], numbers, &[]);
+        out
+    }
+
+    fn fma(x: CubeTensor, rounds: usize, s: f32, t: f32) -> CubeTensor {
+        let x = floats(x);
+        let numbers = x.meta.num_elements();
+        let out = empty(&x, [numbers]);
+        launch_words(&CEILING_FMA, width(&[numbers]), &[], &[&x, &out], numbers, &[rounds as u32, s.to_bits(), t.to_bits()]);
+        out
+    }
+
     fn adamw(
         param: CubeTensor,
         grad: CubeTensor,

@@ -53,6 +53,8 @@ kernels! {
     ATTENTION_BACKWARD_KV = "attention/backward_kv", twin "attention::backward";
     ATTENTION_DECODE = "attention/decode", twin "attention::decode";
     ATTENTION_DECODE_SUBGROUP = "attention/decode_subgroup", twin "attention::decode";
+    CEILING_COPY = "ceiling/copy", twin "ceiling::copy";
+    CEILING_FMA = "ceiling/fma", twin "ceiling::fma";
     GATHER_FORWARD = "gather/forward", twin "gather::forward";
     GATHER_BACKWARD = "gather/backward", twin "gather::backward";
     LOGPROB_FORWARD = "logprob/forward", twin "logprob::forward";

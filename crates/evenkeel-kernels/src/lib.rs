@@ -11,6 +11,7 @@ pub mod bench;
 mod block;
 #[cfg(target_family = "wasm")]
 mod browser;
+pub mod ceiling;
 pub mod device;
 mod flex;
 mod gather;

@@ -24,6 +24,12 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, first: Tensor<2, Int>
     weights.matmul(heads(v)).swap_dims(1, 2)
 }
 
+/// The log p(target) of [`crate::token_logprob`] alone, `[N]`.
+pub fn logprob(logits: Tensor<2>, targets: Tensor<1, Int>, temperature: f32) -> Tensor<1> {
+    let [n, _] = logits.dims();
+    log_softmax(logits.div_scalar(temperature), 1).gather(1, targets.reshape([n, 1])).reshape([n])
+}
+
 /// As [`crate::token_logprob`]: (log p(target), entropy, top-1 hit), all `[N]`.
 pub fn token_logprob(logits: Tensor<2>, targets: Tensor<1, Int>, temperature: f32) -> [Tensor<1>; 3] {
     let [n, _] = logits.dims();
@@ -82,6 +88,12 @@ pub fn pair_loss(x: Tensor<1>, base: Tensor<1>, lengths: Tensor<1>, weight: Tens
     let [w, l] = halves(x);
     let [length, _] = halves(lengths);
     (f + (w.clone() + l).square() * loss.centring - w / length * loss.nll) * weight
+}
+
+/// As [`crate::ceiling::fma`].
+pub fn fma(x: Tensor<1>, rounds: usize, s: f32, t: f32) -> Tensor<1> {
+    let chain = |start: f64| (0..8 * rounds).fold(x.clone() + start, |y, _| y * s + t);
+    chain(0.0) + chain(1.0) + chain(2.0)
 }
 
 /// As [`crate::total`].
@@ -160,6 +172,34 @@ pub fn adamw(
 
 /// As [`crate::block`], every weight cut from the segment.
 pub fn block(x: Tensor<2>, weights: Tensor<1>, positions: &crate::Positions, block: &crate::Block) -> Tensor<2> {
+    with_keys(x, weights, positions, block, |keys, values| [keys, values])
+}
+
+/// As [`crate::block_cached`], without the cache that comes out of it.
+pub fn block_cached(
+    x: Tensor<2>,
+    weights: Tensor<1>,
+    positions: &crate::Positions,
+    cache: [Tensor<4>; 2],
+    start: usize,
+    block: &crate::Block,
+) -> Tensor<2> {
+    let into = |cache: Tensor<4>, new: Tensor<4>| {
+        let [b, t, kv, e] = new.dims();
+        cache.slice_assign([0..b, start..start + t, 0..kv, 0..e], new)
+    };
+    let [old_keys, old_values] = cache;
+    with_keys(x, weights, positions, block, |keys, values| [into(old_keys, keys), into(old_values, values)])
+}
+
+/// A block whose attention sees what `seen` makes of its keys and values.
+fn with_keys(
+    x: Tensor<2>,
+    weights: Tensor<1>,
+    positions: &crate::Positions,
+    block: &crate::Block,
+    seen: impl FnOnce(Tensor<4>, Tensor<4>) -> [Tensor<4>; 2],
+) -> Tensor<2> {
     let places = block.places();
     let gpt2 = block.family == crate::Family::Gpt2;
     let layout = if gpt2 { crate::Layout::InOut } else { crate::Layout::OutIn };
@@ -187,7 +227,7 @@ pub fn block(x: Tensor<2>, weights: Tensor<1>, positions: &crate::Positions, blo
         }
         if gpt2 { part } else { rope(part, positions.cos.clone(), positions.sin.clone()) }
     };
-    let (q, k, v) = (turned(0, h, 0), turned(h, kv, 1), qkv.clone().narrow(2, h + kv, kv));
+    let (q, [k, v]) = (turned(0, h, 0), seen(turned(h, kv, 1), qkv.clone().narrow(2, h + kv, kv)));
     let scale = (e as f32).sqrt().recip();
     let mixed = attention(q, k, v, positions.first.clone(), positions.last.clone(), scale).reshape([b * t, h * e]);
     let x = x + project(mixed, places.out, d);

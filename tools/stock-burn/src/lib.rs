@@ -107,7 +107,9 @@ impl<C: Fn() -> f64> Bench<C> {
                 let task = self.task.as_mut().ok_or("prepare something first")?;
                 let start = (self.clock)();
                 let told = task.step().await?;
-                Ok(format!(r#"{{"ms":{:.3},{told}}}"#, (self.clock)() - start))
+                let ms = (self.clock)() - start;
+                let reserved = self.device.memory_pool_usage().map_or("null".into(), |usage| usage.bytes_reserved.to_string());
+                Ok(format!(r#"{{"ms":{ms:.3},"reserved":{reserved},{told}}}"#))
             }
             _ => Err(format!("unknown command {command}")),
         }

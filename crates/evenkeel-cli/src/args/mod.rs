@@ -203,22 +203,35 @@ pub struct ReportArgs {
 /// `evenkeel bench`
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-`kernels`: each kernel and the same mathematics composed of burn's own operations, in turn on the same tensors: median
-milliseconds and their ratio (above 1: evenkeel is faster).
-`steps`: SFT, DPO and PPO steps and rollouts of two small models: median, fastest and slowest milliseconds, tokens per second
-and GPU launches of one step.
+`kernels`: each kernel and the same mathematics composed of burn's own operations, in turn on the same tensors: median,
+fastest and slowest milliseconds, the share of what the device can do at best (two kernels that only copy or only compute),
+memory held, and burn's time over ours (above 1: evenkeel is faster).
+`steps`: SFT, DPO and PPO steps and rollouts of two small models, with --against in turn with another program's.
+`scaling`: SFT steps over batch sizes, contexts and vocabularies, and how time grows.
+`endurance`: whether a run of many steps grows slower or holds more memory.
 
 Examples:
   evenkeel bench --device gpu
-  evenkeel bench steps
+  evenkeel bench kernels --only attention
+  evenkeel bench steps --only 'sft S'
+  evenkeel bench endurance --steps 5000
   evenkeel bench --json > bench.jsonl")]
 pub struct BenchArgs {
-    /// What to time; both where none is named
+    /// What to time [default: kernels and steps]
     #[arg(value_enum)]
     pub part: Option<BenchPart>,
     /// Where tensors live
     #[arg(long, value_enum, default_value_t, value_name = "DEVICE")]
     pub device: DeviceFlag,
+    /// Only kernels or steps whose name contains this
+    #[arg(long, value_name = "TEXT")]
+    pub only: Option<String>,
+    /// Time steps in turn with this program's, which answers the commands of tools/stock-burn
+    #[arg(long, value_name = "PROGRAM")]
+    pub against: Option<PathBuf>,
+    /// Steps of `endurance`
+    #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(101..))]
+    pub steps: u64,
     /// Print one JSON object per row instead of a table
     #[arg(long)]
     pub json: bool,
@@ -231,6 +244,10 @@ pub enum BenchPart {
     Kernels,
     /// Whole training steps and rollouts
     Steps,
+    /// Steps over batch sizes, contexts and vocabularies
+    Scaling,
+    /// A long run's steps against a short one's
+    Endurance,
 }
 
 /// `evenkeel recipe`

@@ -5,6 +5,7 @@
 
 pub mod activation;
 pub mod attention;
+pub mod ceiling;
 pub mod gather;
 pub mod logprob;
 pub mod loss;

@@ -2,8 +2,9 @@
 
 use burn::tensor::{Device, Tensor};
 use evenkeel_kernels::{
-    AdamW, Block, Family, Layout, PairKind, PairLoss, Positions, Rows, adamw, block_cached, clip, gather, gelu, head_logprob, layer_norm,
-    linear, linear_bias, linear_residual, pair_loss, ppo_policy_loss, ppo_value_loss, rms_norm, rope, scatter_sum, stock, swiglu, total,
+    AdamW, Block, Family, Layout, PairKind, PairLoss, Positions, Rows, adamw, block_cached, ceiling, clip, gather, gelu, head_logprob,
+    layer_norm, linear, linear_bias, linear_residual, pair_loss, ppo_policy_loss, ppo_value_loss, rms_norm, rope, scatter_sum, stock,
+    swiglu, total,
 };
 
 use crate::cases::Maths;
@@ -33,6 +34,8 @@ pub const BLOCKS: &[BlockCase] = &[
     BlockCase { name: "head_logprob, stretches", sizes: [130, 8, 50_257], run: run_head },
     BlockCase { name: "ppo losses", sizes: [517, 0, 0], run: run_ppo_losses },
     BlockCase { name: "pair losses", sizes: [67, 0, 0], run: run_pair_losses },
+    BlockCase { name: "ceiling, odd", sizes: [517, 3, 0], run: run_ceiling },
+    BlockCase { name: "ceiling, words", sizes: [1516, 1, 0], run: run_ceiling },
     BlockCase { name: "total", sizes: [1517, 0, 0], run: run_total },
     BlockCase { name: "rms_norm, smallest", sizes: [1, 1, 0], run: run_rms_norm },
     BlockCase { name: "rms_norm, odd", sizes: [29, 33, 0], run: run_rms_norm },
@@ -196,6 +199,16 @@ fn run_pair_losses([p, _, _]: [usize; 3], maths: Maths, device: &Device) -> Vec<
         [Output { name, values: read(out) }, Output { name: "dx", values: read(x.grad(&grads).expect("a gradient")) }]
     });
     outputs.collect()
+}
+
+/// Not differentiable; burn's own operations say what is meant, though the kernel's products are fused with their sums.
+fn run_ceiling([n, rounds, _]: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
+    let x = floats::<1>(&Numbers::new(28).many(n, 1.0), [n], device);
+    let [copied, made] = match maths {
+        Maths::Ours => [ceiling::copy(x.clone()), ceiling::fma(x, rounds, -0.9, 0.3)],
+        Maths::Stock => [x.clone(), stock::fma(x, rounds, -0.9, 0.3)],
+    };
+    vec![Output { name: "copy", values: read(copied) }, Output { name: "fma", values: read(made) }]
 }
 
 fn run_total([n, _, _]: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {

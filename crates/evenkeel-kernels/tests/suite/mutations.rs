@@ -153,6 +153,8 @@ pub const BLOCK_DEFECTS: &[Defect] = &[
     defect("centring has no slope", "loss/pair", "(2.0 * centring * sum - f.y * share_l)", "(0.0 * sum - f.y * share_l)"),
     defect("exponent overflows", "loss/pair", "exp(-abs(z))", "exp(-z)"),
     defect("gradient of another pair", "loss/pair_backward", "at % params[1]", "at / 2u % params[1]"),
+    defect("last word skipped", "ceiling/copy", "if at < params[0]", "if at + 1u < params[0]"),
+    defect("a chain left out", "ceiling/fma", "b = eight_times(b, s, t);", "b += 0.0 * s;"),
     defect("last number skipped", "loss/total", "at < params[0];", "at + 1u < params[0];"),
     defect("factor forgotten", "loss/spread", "bitcast<f32>(params[1]) * g[0]", "g[0]"),
     defect("not clipped", "loss/ppo_value", "clamp(moved, -clip, clip)", "moved"),
@@ -181,7 +183,10 @@ pub const BLOCK_DEFECTS: &[Defect] = &[
 pub const STRETCH_DEFECTS: &[Defect] = &[
     defect("row of another stretch", "logprob/forward", "let at = params[4] + row;", "let at = params[4] * 0u + row;"),
     defect("row of another stretch", "logprob/backward", "let at = params[4] + row;", "let at = params[4] * 0u + row;"),
+    defect("sum so far forgotten", "matmul/tiled", "total += out[at];", "total += 0.0 * out[at];"),
 ];
+
+const STRETCH_SUBGROUP_DEFECTS: &[Defect] = &[defect("sum so far forgotten", "matmul/subgroup", "out[at] += sum;", "out[at] = sum;")];
 
 pub const DECODE_DEFECTS: &[Defect] = &[
     defect("last key hidden", "attention/decode", "key <= last {", "key < last {"),
@@ -312,7 +317,11 @@ fn decode_defects_fail() {
 fn stretch_defects_fail() {
     let runs = block_runs(|name| name.contains("stretches"));
     let runs: Vec<_> = runs.iter().map(|run| run as Run).collect();
-    all_are_noticed("stretch_defects_fail", STRETCH_DEFECTS, BLOCK_TOLERANCE, &runs);
+    let test = "stretch_defects_fail";
+    with_variant(Variant::Default, || all_are_noticed(test, STRETCH_DEFECTS, BLOCK_TOLERANCE, &runs));
+    for form in subgroup_forms(test) {
+        with_variant(*form, || all_are_noticed(test, STRETCH_SUBGROUP_DEFECTS, BLOCK_TOLERANCE, &runs));
+    }
 }
 
 /// The chosen cases, run by our kernels.

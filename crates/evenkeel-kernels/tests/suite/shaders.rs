@@ -22,7 +22,7 @@ fn specialisations(kernel: &Kernel) -> Vec<Vec<(&'static str, u32)>> {
         (true, true) => [(16, 1), (16, 5), (16, 64), (8, 65), (8, 128)].map(|(block, d)| vec![("BLOCK", block), ("HEAD_DIM", d)]).to_vec(),
         (true, false) => [1, 128].map(|d| vec![("HEAD_DIM", d)]).to_vec(),
         _ if has("ROW_LANES") => {
-            let other = [("A_TRANSPOSED", 1), ("B_TRANSPOSED", 0), ("RESIDUAL", 0), ("FITS", 1)];
+            let other = [("A_TRANSPOSED", 1), ("B_TRANSPOSED", 0), ("ADDED", 0), ("FITS", 1)];
             [(4, 4), (8, 8), (8, 1)].map(|(lanes, rows)| [&[("LANES", lanes), ("ROW_LANES", rows)], &other[..]].concat()).to_vec()
         }
         _ if has("SIDE") => vec![vec![("SIDE", 8)]],
