@@ -8,8 +8,8 @@ use burn::tensor::{Device, Distribution, Int, Tensor, Transaction};
 use crate::launch::{Variant, variant, with_variant};
 use crate::sampling::{Drawing, Settings, Start};
 use crate::{
-    AdamW, Layout, Rows, adamw, attention, clip, draw, gather, head_logprob, linear, ppo_policy_loss, rms_norm, rope, stock, swiglu,
-    token_logprob,
+    AdamW, Layout, Responses, Rows, adamw, attention, clip, draw, gae, gather, head_logprob, linear, ppo_policy_loss, rms_norm, rope,
+    stock, swiglu, token_logprob, whiten,
 };
 
 /// Timed runs of each side, after one that compiles.
@@ -44,6 +44,7 @@ pub async fn rows(device: &Device, clock: impl Fn() -> f64) -> Vec<BenchRow> {
     rows.push(bench.head_logprob([1024, 128, 512]).await);
     rows.push(bench.gather([512, 128, 1024]).await);
     rows.push(bench.ppo_policy_loss(2048).await);
+    rows.push(bench.gae([64, 32]).await);
     rows.push(bench.rms_norm([1024, 128]).await);
     rows.push(bench.swiglu([1024, 512]).await);
     rows.push(bench.rope([8, 128, 4, 32]).await);
@@ -112,6 +113,16 @@ impl<C: Fn() -> f64> Bench<C> {
         let ours = || gradient(ppo_policy_loss(logprobs.clone(), old.clone(), advantages.clone(), 0.2), &logprobs);
         let burns = || gradient(stock::ppo_policy_loss(logprobs.clone(), old.clone(), advantages.clone(), 0.2), &logprobs);
         self.row("ppo_policy_loss", format!("N {n}"), ours, burns).await
+    }
+
+    /// Whitened advantages: they have no gradient.
+    async fn gae(&self, [b, t]: [usize; 2]) -> BenchRow {
+        let [rewards, values] = [(); 2].map(|()| self.random([b, t]).inner());
+        let responses = Responses::new(&vec![t; b], &vec![t; b], &self.device);
+        let flat = |x: &Tensor<2>| x.clone().reshape([b * t]);
+        let ours = || whiten(gae(flat(&rewards), flat(&values), &responses, 0.99, 0.95).0, false);
+        let burns = || stock::whiten(flat(&stock::gae(rewards.clone(), values.clone(), 0.99, 0.95)[0]), false);
+        self.row("gae", format!("B {b}, T {t}"), ours, burns).await
     }
 
     async fn rms_norm(&self, [n, d]: [usize; 2]) -> BenchRow {

@@ -65,6 +65,7 @@ fn every_shader_has_a_defect_that_must_be_noticed() {
 fn timed_as(family: &str) -> &'static str {
     match family {
         "activation" => "swiglu",
+        "advantage" => "gae",
         "attention" => "attention",
         "gather" => "gather",
         "logprob" => "token_logprob",
