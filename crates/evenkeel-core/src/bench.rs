@@ -164,6 +164,8 @@ async fn ppo(model: &BenchModel, device: &Device, clock: &impl Fn() -> f64) -> R
     let observation = profile::observe(false);
     let start = clock();
     let rollout = trainer.rollout(2).await?;
+    // Waits for the models.
+    rollout.logprobs().await?;
     let (rolled_out, rollout_launches) = (clock() - start, profile::total(&observation.take()).count);
     let scores = trainer.score(&rollout).await?;
     let experience = trainer.advantages(rollout, &scores);

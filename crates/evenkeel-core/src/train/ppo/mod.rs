@@ -5,6 +5,7 @@
 //! minibatches really step, gradients are clipped, rollouts stop at a set of tokens, β can adapt, updates can stop early.
 //! One iteration is four public steps: [`PpoTrainer::rollout`], [`PpoTrainer::score`], [`PpoTrainer::advantages`], [`PpoTrainer::update`].
 
+mod experience;
 mod rollout;
 mod update;
 
@@ -22,7 +23,7 @@ use crate::model::Model;
 use crate::recipe::{Ppo, Recipe, ValueFunction};
 use crate::text::Text;
 
-pub use rollout::{Episode, Experience, Numbers, Rollout};
+pub use experience::{Episode, Experience, Numbers, Rollout};
 pub use update::UpdateStats;
 
 /// Judges whole responses. Closures `FnMut(&Prompt, &[u32], &str) -> f32` are reward functions too.
