@@ -98,7 +98,7 @@ pub fn rewards(
         crate::Kl::K3 => d.clone().exp() - 1.0 - d,
     };
     let add = burn::tensor::IndexingUpdateOp::Add;
-    let penalties = Tensor::zeros([m], &kl.device()).select_assign(0, places, kl.clone() * -beta, add.clone());
+    let penalties = Tensor::zeros([m], &kl.device()).select_assign(0, places, kl.clone() * -beta, add);
     [kl, penalties.select_assign(0, ends, scores, add)]
 }
 

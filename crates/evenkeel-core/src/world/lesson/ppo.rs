@@ -46,6 +46,7 @@ pub(super) struct PpoRun {
 }
 
 /// Where an iteration stands.
+#[expect(clippy::large_enum_variant, reason = "a run has one, and moves it once a phase")]
 enum At {
     Start,
     RolledOut(Rollout),
