@@ -183,11 +183,12 @@ impl fmt::Display for Workload {
 /// A workload on a device, ready for its next step.
 pub struct Task(Prepared, u64);
 
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is not moved")]
 enum Prepared {
-    Sft(Box<SftTrainer>),
-    Dpo(Box<DpoTrainer>),
+    Sft(SftTrainer),
+    Dpo(DpoTrainer),
     Rollout { policy: Model, prompts: Vec<Vec<u32>> },
-    Ppo(Box<PpoTrainer>),
+    Ppo(PpoTrainer),
 }
 
 impl Task {
@@ -195,13 +196,13 @@ impl Task {
     /// [`crate::Error::Device`].
     pub async fn prepare(workload: Workload, device: &Device) -> Result<Self> {
         let prepared = match workload {
-            Workload::Sft(size) => Prepared::Sft(Box::new(size.model().sft(device))),
-            Workload::Dpo(size) => Prepared::Dpo(Box::new(size.model().dpo(device).await?)),
+            Workload::Sft(size) => Prepared::Sft(size.model().sft(device)),
+            Workload::Dpo(size) => Prepared::Dpo(size.model().dpo(device).await?),
             Workload::Rollout(size, rows) => {
                 let model = size.model();
                 Prepared::Rollout { prompts: model.prompts(rows), policy: Model::init(model.config, Head::Lm, 1, device) }
             }
-            Workload::Ppo(size) => Prepared::Ppo(Box::new(size.model().ppo(device).await?)),
+            Workload::Ppo(size) => Prepared::Ppo(size.model().ppo(device).await?),
         };
         Ok(Self(prepared, 0))
     }
@@ -226,6 +227,8 @@ impl Task {
             }
             Prepared::Ppo(trainer) => {
                 let rollout = trainer.rollout(*step).await?;
+                // Waits for the models.
+                rollout.logprobs().await?;
                 rollout_ms = Some(clock() - start);
                 let scores = trainer.score(&rollout).await?;
                 let experience = trainer.advantages(rollout, &scores);

@@ -13,6 +13,7 @@ use burn::tensor::Shape;
 use crate::activation::Activation;
 use crate::block::Block;
 use crate::loss::{PairLoss, PpoLoss};
+use crate::reference::advantage::Kl;
 use crate::reference::optim::Update;
 use crate::reference::sampling::Settings;
 
@@ -341,6 +342,30 @@ pub trait Untracked: Backend {
 
     /// partial [P], last [2] → norm and scale [2]
     fn clip(partial: FloatTensor<Self>, last: FloatTensor<Self>, max_norm: f32) -> FloatTensor<Self>;
+
+    /// See [`crate::rewards()`]; begins [2,B+1], M steps → kl [N], rewards [M]
+    fn rewards(
+        logprobs: FloatTensor<Self>,
+        ref_logprobs: FloatTensor<Self>,
+        scores: FloatTensor<Self>,
+        begins: IntTensor<Self>,
+        m: usize,
+        kl: Kl,
+        beta: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// See [`crate::gae`]; begins [2,B+1], N tokens → advantages [N], returns [M]
+    fn gae(
+        rewards: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        begins: IntTensor<Self>,
+        n: usize,
+        gamma: f32,
+        lambda: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// See [`crate::whiten`].
+    fn whiten(x: FloatTensor<Self>, keep_mean: bool) -> FloatTensor<Self>;
 
     /// See [`crate::block_cached`]; → y, keys, values.
     fn block_cached(

@@ -8,8 +8,8 @@ use burn::tensor::{Device, Distribution, Int, Tensor, Transaction};
 use crate::launch::{Variant, variant, with_variant};
 use crate::sampling::{Drawing, Settings, Start};
 use crate::{
-    AdamW, Block, Family, Layout, PairKind, PairLoss, Positions, Rows, adamw, attention, block, block_cached, ceiling, clip, draw, gather,
-    head_logprob, linear, pair_loss, ppo_policy_loss, rms_norm, rope, stock, swiglu, token_logprob, total,
+    AdamW, Block, Family, Layout, PairKind, PairLoss, Positions, Responses, Rows, adamw, attention, block, block_cached, ceiling, clip,
+    draw, gae, gather, head_logprob, linear, pair_loss, ppo_policy_loss, rms_norm, rope, stock, swiglu, token_logprob, total, whiten,
 };
 
 /// Timed runs of each side, and of one that takes longer than [`LONG_MS`].
@@ -127,6 +127,7 @@ pub async fn kernels(device: &Device, clock: impl Fn() -> f64, only: &str, tell:
     bench.gather([512, 128, 1024]).await;
     bench.ppo_policy_loss(2048).await;
     bench.pair_loss(64).await;
+    bench.gae([64, 32]).await;
     bench.total(1 << 16).await;
     bench.rms_norm([1024, 128]).await;
     bench.swiglu([1024, 512]).await;
@@ -209,6 +210,16 @@ impl<C: Fn() -> f64, T: FnMut(BenchRow)> Bench<'_, C, T> {
         let ours = || gradient(ppo_policy_loss(logprobs.clone(), old.clone(), advantages.clone(), 0.2), &logprobs);
         let burns = || gradient(stock::ppo_policy_loss(logprobs.clone(), old.clone(), advantages.clone(), 0.2), &logprobs);
         self.row("ppo_policy_loss", format!("N {n}"), Work::new(10 * n, 8 * n), ours, burns).await;
+    }
+
+    /// Whitened advantages: they have no gradient.
+    async fn gae(&mut self, [b, t]: [usize; 2]) {
+        let [rewards, values] = [(); 2].map(|()| self.random([b, t]).inner());
+        let responses = Responses::new(&vec![t; b], &vec![t; b], &self.device);
+        let flat = |x: &Tensor<2>| x.clone().reshape([b * t]);
+        let ours = || first(whiten(gae(flat(&rewards), flat(&values), &responses, 0.99, 0.95).0, false));
+        let burns = || first(stock::whiten(flat(&stock::gae(rewards.clone(), values.clone(), 0.99, 0.95)[0]), false));
+        self.row("gae", format!("B {b}, T {t}"), Work::new(12 * b * t, 4 * b * t), ours, burns).await;
     }
 
     /// Bradley and Terry's.

@@ -9,9 +9,10 @@ use crate::backend::{Affine, Angles, Cache, Form, Heads, RawKernels, Untracked};
 use crate::block::{Block, Operands, forward_cached, write};
 use crate::loss::{PairLoss, PpoLoss};
 use crate::optim::square_parts;
+use crate::reference::advantage::Kl;
 use crate::reference::optim::Update;
 use crate::reference::sampling::{ROW, Rows, Settings};
-use crate::reference::{activation, attention, ceiling, gather, logprob, loss, matmul, norm, optim, rope, sampling};
+use crate::reference::{activation, advantage, attention, ceiling, gather, logprob, loss, matmul, norm, optim, rope, sampling};
 
 /// Contiguous f32 view: `.get()` borrows the slice.
 struct Floats(FlexTensor);
@@ -335,6 +336,33 @@ impl Untracked for Flex {
 
     fn clip(partial: FlexTensor, last: FlexTensor, max_norm: f32) -> FlexTensor {
         tensor(optim::clip(Floats::new(partial).get(), Floats::new(last).get()[1], max_norm).to_vec(), [2])
+    }
+
+    fn rewards(
+        logprobs: FlexTensor,
+        ref_logprobs: FlexTensor,
+        scores: FlexTensor,
+        begins: FlexTensor,
+        m: usize,
+        kl: Kl,
+        beta: f32,
+    ) -> (FlexTensor, FlexTensor) {
+        let shape = logprobs.shape();
+        let [logprobs, ref_logprobs, scores] = [logprobs, ref_logprobs, scores].map(Floats::new);
+        let (kl, rewards) = advantage::rewards(logprobs.get(), ref_logprobs.get(), scores.get(), &ints(begins), kl, beta);
+        (tensor(kl, shape), tensor(rewards, [m]))
+    }
+
+    fn gae(rewards: FlexTensor, values: FlexTensor, begins: FlexTensor, n: usize, gamma: f32, lambda: f32) -> (FlexTensor, FlexTensor) {
+        let shape = rewards.shape();
+        let [rewards, values] = [rewards, values].map(Floats::new);
+        let (advantages, returns) = advantage::gae(rewards.get(), values.get(), &ints(begins), gamma, lambda);
+        (tensor(advantages, [n]), tensor(returns, shape))
+    }
+
+    fn whiten(x: FlexTensor, keep_mean: bool) -> FlexTensor {
+        let shape = x.shape();
+        tensor(advantage::whiten(Floats::new(x).get(), keep_mean), shape)
     }
 
     fn block_cached(

@@ -60,6 +60,14 @@ pub fn gather(x: Tensor<2>, rows: &Rows) -> Tensor<2> {
     Tensor::from_dispatch(Dispatch::gather(x.into_dispatch(), rows.into_dispatch(), order.into_dispatch(), starts.into_dispatch()))
 }
 
+/// The numbers of `x` at these places, without a gradient.  x `[R]`, places `[N]` → `[N]`
+pub fn pick(x: Tensor<1>, places: Tensor<1, Int>) -> Tensor<1> {
+    let ([r], [n]) = (x.dims(), places.dims());
+    let places = places.inner().into_dispatch();
+    let picked = Dispatch::gather(x.inner().reshape([r, 1]).into_dispatch(), places.clone(), places.clone(), places);
+    Tensor::<2>::from_dispatch(picked).reshape([n])
+}
+
 /// The sum of those of `x` that belong to each row of a table, differentiable: what [`gather`] does, backwards. Rows that nothing belongs
 /// to are 0.  x `[N,D]` → `[R,D]`
 ///

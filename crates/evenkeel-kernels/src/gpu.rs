@@ -8,16 +8,17 @@ use burn::tensor::{DType, FloatDType, IntDType, Shape};
 use crate::backend::{Affine, Angles, Cache, Form, Heads, RawKernels, Untracked};
 use crate::block::{ALIGN, Block, Operands, forward_cached};
 use crate::launch::{
-    ACTIVATION_GELU_BACKWARD, ACTIVATION_GELU_FORWARD, ACTIVATION_SWIGLU_BACKWARD, ACTIVATION_SWIGLU_FORWARD, ATTENTION_BACKWARD_KV,
-    ATTENTION_BACKWARD_KV_SUBGROUP, ATTENTION_BACKWARD_Q, ATTENTION_BACKWARD_Q_SUBGROUP, ATTENTION_BACKWARD_ROWS, ATTENTION_DECODE,
-    ATTENTION_DECODE_SUBGROUP, ATTENTION_FORWARD, ATTENTION_FORWARD_SUBGROUP, CEILING_COPY, CEILING_FMA, GATHER_BACKWARD, GATHER_FORWARD,
-    Kernel, LOGPROB_BACKWARD, LOGPROB_FORWARD, LOSS_PAIR, LOSS_PAIR_BACKWARD, LOSS_PPO_POLICY, LOSS_PPO_VALUE, LOSS_SPREAD, LOSS_TOTAL,
-    MATMUL_SUBGROUP, MATMUL_SUM_ROWS, MATMUL_TILED, NORM_BACKWARD_WEIGHT, NORM_BACKWARD_X, NORM_FORWARD, OPTIM_ADAMW, OPTIM_CLIP,
-    OPTIM_SUM_SQUARES, POISONED, ROPE_MERGE, ROPE_ROTATE, ROPE_SPLIT, SAMPLING_DRAW, SAMPLING_THRESHOLD, Specialised, Variant, WIDE,
-    launch, poisoned, variant, width,
+    ACTIVATION_GELU_BACKWARD, ACTIVATION_GELU_FORWARD, ACTIVATION_SWIGLU_BACKWARD, ACTIVATION_SWIGLU_FORWARD, ADVANTAGE_GAE,
+    ADVANTAGE_REWARDS, ADVANTAGE_WHITEN, ATTENTION_BACKWARD_KV, ATTENTION_BACKWARD_KV_SUBGROUP, ATTENTION_BACKWARD_Q,
+    ATTENTION_BACKWARD_Q_SUBGROUP, ATTENTION_BACKWARD_ROWS, ATTENTION_DECODE, ATTENTION_DECODE_SUBGROUP, ATTENTION_FORWARD,
+    ATTENTION_FORWARD_SUBGROUP, CEILING_COPY, CEILING_FMA, GATHER_BACKWARD, GATHER_FORWARD, Kernel, LOGPROB_BACKWARD, LOGPROB_FORWARD,
+    LOSS_PAIR, LOSS_PAIR_BACKWARD, LOSS_PPO_POLICY, LOSS_PPO_VALUE, LOSS_SPREAD, LOSS_TOTAL, MATMUL_SUBGROUP, MATMUL_SUM_ROWS,
+    MATMUL_TILED, NORM_BACKWARD_WEIGHT, NORM_BACKWARD_X, NORM_FORWARD, OPTIM_ADAMW, OPTIM_CLIP, OPTIM_SUM_SQUARES, POISONED, ROPE_MERGE,
+    ROPE_ROTATE, ROPE_SPLIT, SAMPLING_DRAW, SAMPLING_THRESHOLD, Specialised, Variant, WIDE, launch, poisoned, variant, width,
 };
 use crate::loss::{PairLoss, PpoLoss};
 use crate::optim::{MOST_BOUND, square_parts};
+use crate::reference::advantage::Kl;
 use crate::reference::optim::Update;
 use crate::reference::sampling::{ROW, Settings};
 
@@ -668,6 +669,42 @@ impl Untracked for CubeBackend {
         let kernel = Specialised::new(&OPTIM_CLIP, &[("WG", MOST_LANES)]);
         launch(kernel, 1, &[&partial, &last, &clip], &[partial.meta.num_elements() as u32, max_norm.to_bits()]);
         clip
+    }
+
+    fn rewards(
+        logprobs: CubeTensor,
+        ref_logprobs: CubeTensor,
+        scores: CubeTensor,
+        begins: CubeTensor,
+        m: usize,
+        kl: Kl,
+        beta: f32,
+    ) -> (CubeTensor, CubeTensor) {
+        let ([logprobs, ref_logprobs, scores], begins) = ([logprobs, ref_logprobs, scores].map(floats), ints(begins));
+        let (n, b) = (logprobs.meta.num_elements(), scores.meta.num_elements());
+        let (kls, rewards) = (empty(&logprobs, [n]), empty(&logprobs, [m]));
+        let kernel = Specialised::new(&ADVANTAGE_REWARDS, &[("WG", ITEM_LANES), ("KL", kl as u32)]);
+        launch(kernel, b, &[&logprobs, &ref_logprobs, &scores, &begins, &kls, &rewards], &[b as u32, beta.to_bits()]);
+        (kls, rewards)
+    }
+
+    fn gae(rewards: CubeTensor, values: CubeTensor, begins: CubeTensor, n: usize, gamma: f32, lambda: f32) -> (CubeTensor, CubeTensor) {
+        let ([rewards, values], begins) = ([rewards, values].map(floats), ints(begins));
+        let [_, ends] = begins.meta.shape().dims();
+        let (advantages, returns) = (empty(&rewards, [n]), empty(&rewards, [rewards.meta.num_elements()]));
+        let kernel = Specialised::new(&ADVANTAGE_GAE, &[("WG", ITEM_LANES)]);
+        let params = [(ends - 1) as u32, gamma.to_bits(), lambda.to_bits()];
+        launch(kernel, (ends - 1).div_ceil(ITEM_LANES as usize), &[&rewards, &values, &begins, &advantages, &returns], &params);
+        (advantages, returns)
+    }
+
+    fn whiten(x: CubeTensor, keep_mean: bool) -> CubeTensor {
+        let x = floats(x);
+        let n = x.meta.num_elements();
+        let out = empty(&x, [n]);
+        let kernel = Specialised::new(&ADVANTAGE_WHITEN, &[("WG", MOST_LANES), ("KEEP_MEAN", u32::from(keep_mean))]);
+        launch(kernel, 1, &[&x, &out], &[n as u32]);
+        out
     }
 
     fn block_cached(

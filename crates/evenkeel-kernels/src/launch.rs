@@ -44,6 +44,9 @@ macro_rules! kernels {
 }
 
 kernels! {
+    ADVANTAGE_REWARDS = "advantage/rewards", twin "advantage::rewards";
+    ADVANTAGE_GAE = "advantage/gae", twin "advantage::gae";
+    ADVANTAGE_WHITEN = "advantage/whiten", twin "advantage::whiten";
     ATTENTION_FORWARD = "attention/forward", twin "attention::forward";
     ATTENTION_FORWARD_SUBGROUP = "attention/forward_subgroup", twin "attention::forward";
     ATTENTION_BACKWARD_Q_SUBGROUP = "attention/backward_q_subgroup", twin "attention::backward";

@@ -5,6 +5,7 @@
 //! This is the only crate that names cubecl or wgpu.
 
 mod activation;
+mod advantage;
 mod attention;
 mod backend;
 pub mod bench;
@@ -34,11 +35,12 @@ mod shapes;
 pub mod stock;
 
 pub use activation::{gelu, swiglu};
+pub use advantage::{Kl, Responses, gae, rewards, whiten};
 pub use attention::attention;
 pub use backend::Affine;
 pub use block::{ALIGN, Block, Family, Places, Positions, aligned, block, block_cached};
 pub use device::{DeviceChoice, DeviceError, Selected, lost, select};
-pub use gather::{Rows, gather, scatter_sum};
+pub use gather::{Rows, gather, pick, scatter_sum};
 pub use head::head_logprob;
 pub use linear::{Layout, linear, linear_bias, linear_residual};
 pub use logprob::{TokenStats, token_logprob};

@@ -4,8 +4,8 @@ use burn::tensor::{Device, Int, Tensor, TensorData, Transaction};
 
 use crate::sampling::{Drawing, Settings, Start};
 use crate::{
-    AdamW, Layout, Rows, adamw, attention, clip, draw, gather, gelu, head_logprob, layer_norm, linear_bias, ppo_policy_loss,
-    ppo_value_loss, rms_norm, rope, swiglu, token_logprob,
+    AdamW, Kl, Layout, Responses, Rows, adamw, attention, clip, draw, gae, gather, gelu, head_logprob, layer_norm, linear_bias,
+    ppo_policy_loss, ppo_value_loss, rewards, rms_norm, rope, swiglu, token_logprob, whiten,
 };
 
 /// f32 sums in another order differ by a few units in the last place of numbers of this size.
@@ -58,6 +58,7 @@ async fn results(device: &Device) -> Result<Vec<(&'static str, Vec<f32>)>, Strin
         ("head_logprob", inputs.head_logprob()),
         ("gather", inputs.gather()),
         ("ppo_loss", inputs.ppo_losses()),
+        ("advantage", inputs.advantages()),
         ("norm", inputs.norms()),
         ("activation", inputs.activations()),
         ("rope", inputs.rope()),
@@ -132,6 +133,15 @@ impl Inputs {
         let policy = ppo_policy_loss(x.clone(), old.clone(), target.clone(), 0.2);
         let value = ppo_value_loss(x.clone(), old, target, 0.2);
         with_gradients(policy + value, |g| [g.of(&x)])
+    }
+
+    /// Three responses, one with a step past its last token.
+    fn advantages(&self) -> Tensor<1> {
+        let responses = Responses::new(&[70, 1, 6], &[70, 2, 6], &self.device);
+        let [logprobs, reference] = [0.1, 0.5].map(|phase| self.smooth([77], phase, 1.0));
+        let (kl, rewards) = rewards(logprobs, reference, self.smooth([3], 1.0, 2.0), &responses, Kl::K3, 0.1);
+        let (advantages, returns) = gae(whiten(rewards.clone(), true), self.smooth([78], 2.0, 1.0), &responses, 0.99, 0.95);
+        Tensor::cat(vec![kl, rewards, returns, whiten(advantages, false)], 0)
     }
 
     fn norms(&self) -> Tensor<1> {

@@ -96,6 +96,48 @@ pub fn fma(x: Tensor<1>, rounds: usize, s: f32, t: f32) -> Tensor<1> {
     chain(0.0) + chain(1.0) + chain(2.0)
 }
 
+/// As [`crate::rewards()`], with the step of every token `[N]` and the last step of every response `[B]`, of `m`.
+pub fn rewards(
+    [logprobs, ref_logprobs, scores]: [Tensor<1>; 3],
+    [places, ends]: [Tensor<1, Int>; 2],
+    m: usize,
+    kl: crate::Kl,
+    beta: f64,
+) -> [Tensor<1>; 2] {
+    let d = ref_logprobs - logprobs;
+    let kl = match kl {
+        crate::Kl::K1 => -d,
+        crate::Kl::K3 => d.clone().exp() - 1.0 - d,
+    };
+    let add = burn::tensor::IndexingUpdateOp::Add;
+    let penalties = Tensor::zeros([m], &kl.device()).select_assign(0, places, kl.clone() * -beta, add);
+    [kl, penalties.select_assign(0, ends, scores, add)]
+}
+
+/// As [`crate::gae`], each response a row `[B,T]` with zeros behind it.
+pub fn gae(rewards: Tensor<2>, values: Tensor<2>, gamma: f64, lambda: f64) -> [Tensor<2>; 2] {
+    let [b, t] = values.dims();
+    let column = |x: &Tensor<2>, at: usize| x.clone().narrow(1, at, 1);
+    let [mut advantage, mut next_value] = [(); 2].map(|()| Tensor::zeros([b, 1], &values.device()));
+    let mut columns = Vec::with_capacity(t);
+    for at in (0..t).rev() {
+        let value = column(&values, at);
+        advantage = column(&rewards, at) + next_value * gamma - value.clone() + advantage * (gamma * lambda);
+        next_value = value;
+        columns.push(advantage.clone());
+    }
+    columns.reverse();
+    let advantages = Tensor::cat(columns, 1);
+    [advantages.clone(), advantages + values]
+}
+
+/// As [`crate::whiten`].
+pub fn whiten(x: Tensor<1>, keep_mean: bool) -> Tensor<1> {
+    let mean = x.clone().mean();
+    let white = (x.clone() - mean.clone()) / (x.var(0) + 1e-8).sqrt();
+    if keep_mean { white + mean } else { white }
+}
+
 /// As [`crate::total`].
 pub fn total(x: Tensor<1>, factor: f64) -> Tensor<1> {
     x.sum() * factor

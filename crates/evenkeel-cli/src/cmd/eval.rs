@@ -175,10 +175,9 @@ fn sampled(
         for (index, chunk) in prompts.chunks(args.batch_size.max(1)).enumerate() {
             let rollout = trainer.rollout_on("eval", index as u64, chunk).await?;
             scores.extend(trainer.score(&rollout).await?.iter().map(|(raw, _)| *raw));
-            for episode in &rollout.episodes {
-                kls.push(episode.logprobs.iter().zip(&episode.ref_logprobs).map(|(p, r)| p - r).sum::<f64>());
-                lengths.push(episode.response.len() as f64);
-            }
+            let [logprobs, ref_logprobs] = rollout.logprobs().await?;
+            kls.extend(logprobs.iter().zip(&ref_logprobs).map(|(p, r)| p.iter().zip(r).map(|(p, r)| p - r).sum::<f64>()));
+            lengths.extend(rollout.episodes.iter().map(|episode| episode.response.len() as f64));
         }
         Ok::<_, Error>(())
     })?;

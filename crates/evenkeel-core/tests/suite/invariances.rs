@@ -194,6 +194,31 @@ fn the_first_ppo_update_has_ratio_1_and_kl_0() {
 }
 
 #[test]
+fn the_score_stands_on_the_last_step_alone() {
+    const LENGTH: usize = 20;
+    for past_end in [false, true] {
+        let settings = [format!("response_length={LENGTH}"), format!("score_one_past_end={past_end}"), "kl_estimator=k3".into()];
+        let r = recipe(Stage::Ppo, &[&["rollout_batch_size=8"], &settings.each_ref().map(String::as_str)[..]].concat());
+        let mut trainer = ppo_trainer(&r);
+        let rollout = block_on(trainer.rollout(1)).unwrap();
+        assert!(rollout.episodes.iter().any(|e| e.response.len() < LENGTH) && rollout.episodes.iter().any(|e| e.response.len() == LENGTH));
+        let scores = block_on(trainer.score(&rollout)).unwrap();
+        let experience = trainer.advantages(rollout, &scores);
+        let numbers = block_on(experience.numbers()).unwrap();
+        for (i, episode) in experience.episodes.iter().enumerate() {
+            let tokens = episode.response.len();
+            let steps = tokens + usize::from(past_end && tokens < LENGTH);
+            assert_eq!([numbers.logprobs[i].len(), numbers.advantages[i].len(), numbers.returns[i].len()], [tokens, tokens, steps]);
+            let mut rewards = vec![0.0; steps];
+            rewards[steps - 1] = scores[i].1;
+            // The policy is its reference still: nothing but scores is rewarded.
+            numbers.rewards[i].iter().zip(rewards).for_each(|(got, want)| assert_same("a reward", *got, want));
+            assert_same("the last return", numbers.returns[i][steps - 1], scores[i].1);
+        }
+    }
+}
+
+#[test]
 fn ppo_leaves_the_reference_alone_and_moves_policy_and_critic() {
     let r = recipe(Stage::Ppo, &["max_steps=2", "rollout_batch_size=8", "response_length=6", "learning_rate=1e-3"]);
     let mut trainer = ppo_trainer(&r);

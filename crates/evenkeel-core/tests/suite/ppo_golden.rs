@@ -3,13 +3,12 @@
 use std::collections::HashMap;
 
 use burn::tensor::{Device, Tensor};
-use evenkeel_core::recipe::KlEstimator;
 use evenkeel_core::train::forward::floats;
-use evenkeel_core::train::maths::{gae, kl, policy_is_clipped, whiten};
-use evenkeel_kernels::{ppo_policy_loss, ppo_value_loss};
+use evenkeel_core::train::maths::policy_is_clipped;
+use evenkeel_kernels::{Kl, Responses, gae, ppo_policy_loss, ppo_value_loss, rewards, whiten};
 use safetensors::SafeTensors;
 
-use super::support::shared;
+use super::support::{devices, shared};
 
 /// The proof's bound for PPO's arrays.
 const TOLERANCE: f64 = 1e-5;
@@ -54,41 +53,35 @@ fn assert_close(what: &str, got: &[f64], want: &[f64]) {
     }
 }
 
-fn check(name: &str, estimator: KlEstimator, device: &Device) {
+fn check(name: &str, estimator: Kl, device: &Device) {
     let Some(golden) = Golden::read(name) else { return };
-    let (mut advantages, mut returns_all) = (Vec::new(), Vec::new());
-    for row in 0..golden.lengths.len() {
-        let (old, reference) = (golden.row("old_logprobs", row), golden.row("ref_logprobs", row));
-        let kls: Vec<f64> = old.iter().zip(&reference).map(|(&p, &r)| kl(estimator, p, r)).collect();
-        assert_close("kl", &kls, &golden.row("kl", row));
-        let mut rewards: Vec<f64> = kls.iter().map(|k| -KL_COEF * k).collect();
-        *rewards.last_mut().unwrap() += f64::from(golden.arrays["scores"][row]);
-        assert_close("rewards", &rewards, &golden.row("rewards", row));
-        let (raw, returns) = gae(&rewards, &golden.row("values", row), GAMMA, LAM);
-        assert_close("advantages_raw", &raw, &golden.row("advantages_raw", row));
-        assert_close("returns", &returns, &golden.row("returns", row));
-        advantages.extend(raw);
-        returns_all.extend(returns);
+    let tensor = |values: &[f64]| floats(&values.iter().map(|&v| v as f32).collect::<Vec<_>>(), device);
+    let host = |t: Tensor<1>| t.inner().into_data().try_into_vec::<f32>().unwrap().into_iter().map(f64::from).collect::<Vec<_>>();
+    let of = |name: &str| tensor(&golden.flat(name));
+    let responses = Responses::new(&golden.lengths, &golden.lengths, device);
+    let scores = floats(&golden.arrays["scores"], device);
+    let (kl, rewards) = rewards(of("old_logprobs"), of("ref_logprobs"), scores, &responses, estimator, KL_COEF);
+    let (raw, returns) = gae(rewards.clone(), of("values"), &responses, GAMMA, LAM);
+    let advantages = whiten(raw.clone(), false);
+    for (name, got) in [("kl", kl), ("rewards", rewards), ("advantages_raw", raw), ("returns", returns.clone())] {
+        assert_close(name, &host(got), &golden.flat(name));
     }
-    whiten(&mut advantages, false);
-    assert_close("advantages", &advantages, &golden.flat("advantages"));
+    assert_close("advantages", &host(advantages.clone()), &golden.flat("advantages"));
 
     let autodiff = device.clone().autodiff();
-    let tensor = |values: &[f64]| floats(&values.iter().map(|&v| v as f32).collect::<Vec<_>>(), device);
-    let leaf = |name: &str| Tensor::from_inner(tensor(&golden.flat(name))).require_grad();
+    let leaf = |name: &str| Tensor::from_inner(of(name)).require_grad();
     let (new, predicted) = (leaf("new_logprobs"), leaf("value_preds"));
-    let n = advantages.len() as f64;
-    let old = tensor(&golden.flat("old_logprobs"));
+    let n = advantages.dims()[0] as f64;
+    let old = of("old_logprobs");
     let ratio = (new.clone().inner() - old.clone()).exp();
-    let policy = ppo_policy_loss(new.clone(), old, tensor(&advantages), CLIP);
-    let value = ppo_value_loss(predicted.clone(), tensor(&golden.flat("values")), tensor(&returns_all), CLIP);
+    let policy = ppo_policy_loss(new.clone(), old, advantages.clone(), CLIP);
+    let value = ppo_value_loss(predicted.clone(), of("values"), returns, CLIP);
     let (policy, value) = (policy.sum() / n, value.sum() / n);
     assert_eq!(policy.device(), autodiff);
-    let host = |t: Tensor<1>| t.inner().into_data().try_into_vec::<f32>().unwrap().into_iter().map(f64::from).collect::<Vec<_>>();
     let one = |name: &str| vec![f64::from(golden.arrays[name][0])];
     assert_close("policy_loss", &host(policy.clone()), &one("policy_loss"));
     assert_close("value_loss", &host(value.clone()), &one("value_loss"));
-    let clipped = host(ratio).iter().zip(&advantages).filter(|(r, a)| policy_is_clipped(**r, **a, CLIP)).count() as f64 / n;
+    let clipped = host(ratio).iter().zip(&host(advantages)).filter(|(r, a)| policy_is_clipped(**r, **a, CLIP)).count() as f64 / n;
     assert_close("clip_fraction", &[clipped], &one("clip_fraction"));
     let gradients = (policy + value * VF_COEF).backward();
     assert_close("grad.new_logprobs", &host(new.grad(&gradients).unwrap()), &golden.flat("grad.new_logprobs"));
@@ -97,10 +90,14 @@ fn check(name: &str, estimator: KlEstimator, device: &Device) {
 
 #[test]
 fn ppo_arrays_match_pytorch_with_k1() {
-    check("ppo.k1.safetensors", KlEstimator::K1, &Device::flex());
+    for (_, device) in devices("ppo_arrays_match_pytorch_with_k1") {
+        check("ppo.k1.safetensors", Kl::K1, &device);
+    }
 }
 
 #[test]
 fn ppo_arrays_match_pytorch_with_k3() {
-    check("ppo.k3.safetensors", KlEstimator::K3, &Device::flex());
+    for (_, device) in devices("ppo_arrays_match_pytorch_with_k3") {
+        check("ppo.k3.safetensors", Kl::K3, &device);
+    }
 }

@@ -4,6 +4,7 @@
 //! tensor library: shapes are arguments, every slice is contiguous, and nothing is allocated in an inner loop.
 
 pub mod activation;
+pub mod advantage;
 pub mod attention;
 pub mod ceiling;
 pub mod gather;

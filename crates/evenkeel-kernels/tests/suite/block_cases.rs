@@ -1,10 +1,10 @@
 //! The inputs of the smaller kernels of a transformer block and of its optimiser; as `cases.rs`.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use evenkeel_kernels::{
-    AdamW, Block, Family, Layout, PairKind, PairLoss, Positions, Rows, adamw, block_cached, ceiling, clip, gather, gelu, head_logprob,
-    layer_norm, linear, linear_bias, linear_residual, pair_loss, ppo_policy_loss, ppo_value_loss, rms_norm, rope, scatter_sum, stock,
-    swiglu, total,
+    AdamW, Block, Family, Kl, Layout, PairKind, PairLoss, Positions, Responses, Rows, adamw, block_cached, ceiling, clip, gae, gather,
+    gelu, head_logprob, layer_norm, linear, linear_bias, linear_residual, pair_loss, pick, ppo_policy_loss, ppo_value_loss, rewards,
+    rms_norm, rope, scatter_sum, stock, swiglu, total, whiten,
 };
 
 use crate::cases::Maths;
@@ -28,6 +28,7 @@ pub const BLOCKS: &[BlockCase] = &[
     BlockCase { name: "gather, smallest", sizes: [1, 1, 1], run: run_gather },
     BlockCase { name: "gather, odd", sizes: [37, 13, 71], run: run_gather },
     BlockCase { name: "gather, words", sizes: [37, 12, 71], run: run_gather },
+    BlockCase { name: "pick, odd", sizes: [37, 1, 71], run: run_pick },
     BlockCase { name: "scatter_sum, odd", sizes: [37, 5, 71], run: run_scatter_sum },
     BlockCase { name: "head_logprob, odd", sizes: [29, 33, 67], run: run_head },
     BlockCase { name: "head_logprob, words", sizes: [37, 36, 67], run: run_head },
@@ -37,6 +38,8 @@ pub const BLOCKS: &[BlockCase] = &[
     BlockCase { name: "ceiling, odd", sizes: [517, 3, 0], run: run_ceiling },
     BlockCase { name: "ceiling, words", sizes: [1516, 1, 0], run: run_ceiling },
     BlockCase { name: "total", sizes: [1517, 0, 0], run: run_total },
+    BlockCase { name: "advantages, smallest", sizes: [1, 1, 0], run: run_advantages },
+    BlockCase { name: "advantages, odd", sizes: [67, 71, 0], run: run_advantages },
     BlockCase { name: "rms_norm, smallest", sizes: [1, 1, 0], run: run_rms_norm },
     BlockCase { name: "rms_norm, odd", sizes: [29, 33, 0], run: run_rms_norm },
     BlockCase { name: "rms_norm, words", sizes: [29, 36, 0], run: run_rms_norm },
@@ -109,6 +112,16 @@ fn run_gather([r, d, n]: [usize; 3], maths: Maths, device: &Device) -> Vec<Outpu
     let dout = floats(&numbers.many(n * d, 1.0), [n, d], &device);
     let grads = (out.clone() * dout).sum().backward();
     vec![Output { name: "dtable", values: read(table.grad(&grads).expect("a gradient")) }, Output { name: "out", values: read(out) }]
+}
+
+/// Numbers of a vector, without a gradient.
+fn run_pick([r, _, n]: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
+    let mut numbers = Numbers::new(29);
+    let x = floats::<1>(&numbers.many(r, 1.0), [r], device);
+    let places: Vec<i32> = (0..n).map(|_| numbers.below(r) as i32).collect();
+    let places = ints(&places, [n], device);
+    let out = if maths == Maths::Ours { pick(x, places) } else { x.select(0, places) };
+    vec![Output { name: "out", values: read(out) }]
 }
 
 /// x [N,D] into R rows, of which some get many, some none.
@@ -217,6 +230,87 @@ fn run_total([n, _, _]: [usize; 3], maths: Maths, device: &Device) -> Vec<Output
     let out = if maths == Maths::Ours { total(x.clone(), -0.37) } else { stock::total(x.clone(), -0.37) };
     let grads = (out.clone() * 1.7).backward();
     vec![Output { name: "dx", values: read(x.grad(&grads).expect("a gradient")) }, Output { name: "out", values: read(out) }]
+}
+
+/// From log-probabilities to whitened advantages, of responses of 1 to `most` tokens, every third with a step past the last one. Targets
+/// are constants: there is no gradient to compare.
+fn run_advantages([b, most, _]: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
+    const BETA: f64 = 0.3;
+    const GAMMA: f64 = 0.97;
+    const LAMBDA: f64 = 0.9;
+    let mut numbers = Numbers::new(28);
+    let tokens: Vec<usize> = (0..b).map(|row| if row % 5 == 0 { most } else { 1 + numbers.below(most) }).collect();
+    let steps: Vec<usize> = (0..b).map(|row| tokens[row] + usize::from(row % 3 == 1)).collect();
+    let (n, m) = (tokens.iter().sum::<usize>(), steps.iter().sum::<usize>());
+    // Differences of up to 4, whose k3 is large, between many whose k3 is small.
+    let logprobs = floats::<1>(&with_outliers(numbers.many(n, 0.2)), [n], device);
+    let reference = floats::<1>(&numbers.many(n, 0.2), [n], device);
+    let (scores, values) = (floats::<1>(&numbers.many(b, 2.0), [b], device), floats::<1>(&numbers.many(m, 1.0), [m], device));
+    let outputs = [("k1", Kl::K1), ("k3", Kl::K3)].into_iter().flat_map(|(name, kl)| {
+        let of_all = [logprobs.clone(), reference.clone(), scores.clone()];
+        let [kls, given, shifted, advantages, returns, white] = match maths {
+            Maths::Ours => {
+                let responses = Responses::new(&tokens, &steps, device);
+                let [logprobs, reference, scores] = of_all;
+                let (kls, given) = rewards(logprobs, reference, scores, &responses, kl, BETA);
+                let shifted = whiten(given.clone(), true);
+                let (advantages, returns) = gae(shifted.clone(), values.clone(), &responses, GAMMA, LAMBDA);
+                [kls, given, shifted, advantages.clone(), returns, whiten(advantages, false)]
+            }
+            Maths::Stock => {
+                let padded = Padded::new(&tokens, &steps, device);
+                let [kls, given] = stock::rewards(of_all, [padded.places.clone(), padded.ends.clone()], m, kl, BETA);
+                let shifted = if m > 1 { stock::whiten(given.clone(), true) } else { given.clone() };
+                let rows = [&shifted, &values].map(|x| padded.of(x.clone()));
+                let [advantages, returns] = stock::gae(rows[0].clone(), rows[1].clone(), GAMMA, LAMBDA).map(|x| x.reshape([padded.cells]));
+                let advantages = advantages.select(0, padded.tokens.clone());
+                let white = if n > 1 { stock::whiten(advantages.clone(), false) } else { advantages.clone() };
+                [kls, given, shifted, advantages, returns.select(0, padded.steps.clone()), white]
+            }
+        };
+        [(name, kls), ("rewards", given), ("shifted", shifted), ("advantages", advantages), ("returns", returns), ("white", white)]
+    });
+    outputs.map(|(name, values)| Output { name, values: read(values) }).collect()
+}
+
+/// Responses as rows of as many cells, as burn's operations want them.
+struct Padded {
+    rows: usize,
+    cells: usize,
+    /// The step of every cell, one past all of them where there is none.
+    all: Tensor<1, Int>,
+    /// The cells of all tokens, and of all steps.
+    tokens: Tensor<1, Int>,
+    steps: Tensor<1, Int>,
+    /// The steps of all tokens, and the last one of every response.
+    places: Tensor<1, Int>,
+    ends: Tensor<1, Int>,
+}
+
+impl Padded {
+    fn new(tokens: &[usize], steps: &[usize], device: &Device) -> Self {
+        let (rows, width, m) = (steps.len(), steps.iter().max().expect("a response"), steps.iter().sum::<usize>());
+        let begins: Vec<usize> = (0..rows).map(|row| steps[..row].iter().sum()).collect();
+        let list = |values: Vec<usize>| ints(&values.iter().map(|&x| x as i32).collect::<Vec<_>>(), [values.len()], device);
+        let each = |lengths: &[usize], place: &dyn Fn(usize, usize) -> usize| {
+            list((0..rows).flat_map(|row| (0..lengths[row]).map(move |t| place(row, t))).collect())
+        };
+        Self {
+            rows,
+            cells: rows * width,
+            all: each(&vec![*width; rows], &|row, t| if t < steps[row] { begins[row] + t } else { m }),
+            tokens: each(tokens, &|row, t| row * width + t),
+            steps: each(steps, &|row, t| row * width + t),
+            places: each(tokens, &|row, t| begins[row] + t),
+            ends: list((0..rows).map(|row| begins[row] + steps[row] - 1).collect()),
+        }
+    }
+
+    /// x [M] → [B,T], zeros behind each response
+    fn of(&self, x: Tensor<1>) -> Tensor<2> {
+        let with_zero = Tensor::cat(vec![x.clone(), Tensor::zeros([1], &x.device())], 0);
+        with_zero.select(0, self.all.clone()).reshape([self.rows, self.cells / self.rows])
+    }
 }
 
 /// Large enough that forgetting it shows.

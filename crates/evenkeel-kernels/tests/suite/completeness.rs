@@ -66,6 +66,7 @@ fn timed_by(family: &str) -> String {
     let row = |function: &str| format!("self.row(\"{function}\"");
     match family {
         "activation" => row("swiglu"),
+        "advantage" => row("gae"),
         "attention" => row("attention"),
         "ceiling" => "ceiling::fma(".into(),
         "gather" => row("gather"),

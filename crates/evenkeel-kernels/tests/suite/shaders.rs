@@ -25,6 +25,8 @@ fn specialisations(kernel: &Kernel) -> Vec<Vec<(&'static str, u32)>> {
             let other = [("A_TRANSPOSED", 1), ("B_TRANSPOSED", 0), ("ADDED", 0), ("FITS", 1)];
             [(4, 4), (8, 8), (8, 1)].map(|(lanes, rows)| [&[("LANES", lanes), ("ROW_LANES", rows)], &other[..]].concat()).to_vec()
         }
+        _ if has("KEEP_MEAN") => vec![vec![("KEEP_MEAN", 1)]],
+        _ if has("KL") => vec![vec![("KL", 1)]],
         _ if has("SIDE") => vec![vec![("SIDE", 8)]],
         _ => vec![],
     }

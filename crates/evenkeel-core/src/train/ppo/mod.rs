@@ -5,6 +5,7 @@
 //! minibatches really step, gradients are clipped, rollouts stop at a set of tokens, β can adapt, updates can stop early.
 //! One iteration is four public steps: [`PpoTrainer::rollout`], [`PpoTrainer::score`], [`PpoTrainer::advantages`], [`PpoTrainer::update`].
 
+mod experience;
 mod rollout;
 mod update;
 
@@ -22,7 +23,7 @@ use crate::model::Model;
 use crate::recipe::{Ppo, Recipe, ValueFunction};
 use crate::text::Text;
 
-pub use rollout::{Episode, Experience, Rollout};
+pub use experience::{Episode, Experience, Numbers, Rollout};
 pub use update::UpdateStats;
 
 /// Judges whole responses. Closures `FnMut(&Prompt, &[u32], &str) -> f32` are reward functions too.
@@ -202,7 +203,8 @@ impl Trainer for PpoTrainer {
         let prompts = self.eval.clone();
         let rollout = self.rollout_on("eval", 0, &prompts).await?;
         let scores = self.raw_scores(&rollout).await?;
-        let kl = rollout.episodes.iter().map(|e| e.logprobs.iter().zip(&e.ref_logprobs).map(|(p, r)| p - r).sum::<f64>());
+        let [logprobs, ref_logprobs] = rollout.logprobs().await?;
+        let kl = logprobs.iter().flatten().zip(ref_logprobs.iter().flatten()).map(|(p, r)| p - r);
         let n = rollout.episodes.len() as f64;
         Ok(Metrics::from([
             ("eval_objective/kl".into(), kl.sum::<f64>() / n),

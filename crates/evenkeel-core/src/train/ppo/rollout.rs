@@ -1,76 +1,20 @@
 //! Rollout, scoring and advantages: everything before the first update of an iteration.
 
-use evenkeel_kernels::{Rows, gather};
+use burn::tensor::Tensor;
+use evenkeel_kernels::{Kl, Responses, Rows, gae, gather, rewards, whiten};
 
-use super::{Critic, PpoTrainer, RewardSource};
+use super::experience::{Said, ranges};
+use super::{Critic, Episode, Experience, PpoTrainer, RewardSource, Rollout};
 use crate::data::batch::Batch;
 use crate::data::{Prompt, Sequence};
 use crate::error::Result;
-use crate::model::{Model, Sampling, generate};
+use crate::model::{Completion, Model, Sampling, generate};
 use crate::recipe::KlEstimator;
 use crate::rng;
-use crate::train::forward::{Placed, end_scores, read, token_stats};
-use crate::train::maths::{gae, kl, whiten};
+use crate::train::forward::{Placed, end_scores, floats, read, token_stats};
 
 /// Samples shown per iteration.
 const SHOWN: usize = 4;
-
-/// One response and what the frozen and the rollout policy thought of it. Per-token lists have one entry per response token.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Episode {
-    /// What was asked.
-    pub prompt: Prompt,
-    /// The sampled ids, stop token included.
-    pub response: Vec<u32>,
-    /// The response as text, empty without a tokenizer.
-    pub text: String,
-    /// Whether a stop token ended it.
-    pub finished: bool,
-    /// log π_old of each token, at the sampling temperature.
-    pub logprobs: Vec<f64>,
-    /// log π_ref of each token, at the same temperature.
-    pub ref_logprobs: Vec<f64>,
-    /// Entropy of π_old at each token.
-    pub entropies: Vec<f64>,
-    /// V before each token, and one more after the last (used only when the score stands one past the end).
-    pub values: Vec<f64>,
-}
-
-impl Episode {
-    /// Prompt + response, the response's tokens marked.
-    pub fn sequence(&self) -> Sequence {
-        let ids: Vec<u32> = self.prompt.ids.iter().chain(&self.response).copied().collect();
-        let mask = (0..ids.len()).map(|t| t >= self.prompt.ids.len()).collect();
-        Sequence { ids, mask }
-    }
-}
-
-/// The responses of one iteration.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Rollout {
-    /// One per prompt.
-    pub episodes: Vec<Episode>,
-}
-
-/// A rollout with scores, rewards and advantages. Per-token lists stand per episode; `returns` and `rewards` have one more entry where
-/// the score stands one past the end.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Experience {
-    /// The responses.
-    pub episodes: Vec<Episode>,
-    /// What the reward source said, before penalty, normalisation and clip.
-    pub raw_scores: Vec<f64>,
-    /// What entered the rewards.
-    pub scores: Vec<f64>,
-    /// KL of each token to the reference, by the recipe's estimator.
-    pub kl: Vec<Vec<f64>>,
-    /// −β·KL, plus the score at its place.
-    pub rewards: Vec<Vec<f64>>,
-    /// Whitened over all response tokens.
-    pub advantages: Vec<Vec<f64>>,
-    /// Advantages before whitening + values.
-    pub returns: Vec<Vec<f64>>,
-}
 
 impl PpoTrainer {
     /// Samples a response to each prompt of iteration `step` and lets policy, reference and critic read it.
@@ -105,24 +49,15 @@ impl PpoTrainer {
             stop: self.stop.clone(),
         };
         let completions = generate(&policy, &ids, &sampling, &seeds, &mut |_, _| {}).await?;
-        let mut episodes: Vec<Episode> = prompts
-            .iter()
-            .zip(completions)
-            .map(|(prompt, completion)| Episode {
-                prompt: prompt.clone(),
-                text: self.text.as_ref().map(|t| t.decode(&completion.ids, true)).unwrap_or_default(),
-                response: completion.ids,
-                finished: completion.finished,
-                logprobs: vec![],
-                ref_logprobs: vec![],
-                entropies: vec![],
-                values: vec![],
-            })
-            .collect();
-        for chunk in episodes.chunks_mut(self.micro_batch()) {
-            self.read_episodes(&policy, chunk).await?;
-        }
-        Ok(Rollout { episodes })
+        let episode = |(prompt, completion): (&Prompt, Completion)| Episode {
+            prompt: prompt.clone(),
+            text: self.text.as_ref().map(|t| t.decode(&completion.ids, true)).unwrap_or_default(),
+            response: completion.ids,
+            finished: completion.finished,
+        };
+        let episodes: Vec<Episode> = prompts.iter().zip(completions).map(episode).collect();
+        let said = self.said(&policy, &episodes);
+        Ok(Rollout { episodes, said })
     }
 
     /// Rows per forward pass of the update; the rollout is read in the same portions.
@@ -131,23 +66,38 @@ impl PpoTrainer {
         minibatch.div_ceil(self.recipe.training.gradient_accumulation_steps)
     }
 
-    /// π_now/π_old of every token of `episodes`.
+    /// π_now/π_old of every token of `episodes`, of which `logprobs` are log π_old.
     ///
     /// # Errors
     /// [`crate::Error::Device`].
-    pub async fn ratios(&self, episodes: &[Episode]) -> Result<Vec<Vec<f64>>> {
-        let sequences: Vec<Sequence> = episodes.iter().map(Episode::sequence).collect();
-        let batch = Batch::padded(&sequences.iter().collect::<Vec<_>>());
+    pub async fn ratios(&self, episodes: &[Episode], logprobs: &[Vec<f64>]) -> Result<Vec<Vec<f64>>> {
+        let batch = batch(episodes);
         let now = read(vec![token_stats(&self.policy.frozen(), &batch, self.config.temperature).logprob]).await?.remove(0);
         let mut now = now.into_iter().map(f64::from);
-        Ok(episodes.iter().map(|e| e.logprobs.iter().zip(now.by_ref()).map(|(old, new)| (new - old).exp()).collect()).collect())
+        let of_episode = |old: &Vec<f64>| old.iter().zip(now.by_ref()).map(|(old, new)| (new - old).exp()).collect();
+        Ok(logprobs.iter().take(episodes.len()).map(of_episode).collect())
     }
 
-    /// Fills in log-probabilities, entropies and values.
-    async fn read_episodes(&self, policy: &Model, episodes: &mut [Episode]) -> Result<()> {
-        let sequences: Vec<Sequence> = episodes.iter().map(Episode::sequence).collect();
-        let batch = Batch::padded(&sequences.iter().collect::<Vec<_>>());
-        let rows = Rows::new(&value_rows(&batch), batch.ids.len(), &policy.device());
+    fn said(&self, policy: &Model, episodes: &[Episode]) -> Said {
+        let tokens: Vec<usize> = episodes.iter().map(|e| e.response.len()).collect();
+        let steps: Vec<usize> = tokens.iter().map(|&n| n + usize::from(self.is_scored_past_end(n))).collect();
+        let responses = Responses::new(&tokens, &steps, &policy.device());
+        let chunk = self.micro_batch();
+        let parts: Vec<_> =
+            episodes.chunks(chunk).zip(steps.chunks(chunk)).map(|(e, steps)| self.read_episodes(policy, e, steps)).collect();
+        let [logprobs, ref_logprobs, values] = [0, 1, 2].map(|k| joined(parts.iter().map(|part| part[k].clone()).collect()));
+        Said { logprobs, ref_logprobs, values, responses, tokens: ranges(&tokens), steps: ranges(&steps) }
+    }
+
+    /// Whether the score of a response of so many tokens stands one past its end.
+    fn is_scored_past_end(&self, tokens: usize) -> bool {
+        self.config.score_one_past_end && tokens < self.config.response_length
+    }
+
+    /// log π_old, log π_ref and V, one episode after another.
+    fn read_episodes(&self, policy: &Model, episodes: &[Episode], steps: &[usize]) -> [Tensor<1>; 3] {
+        let batch = batch(episodes);
+        let rows = Rows::new(&value_rows(&batch, steps), batch.ids.len(), &policy.device());
         let placed = Placed::new(&batch, policy);
         let temperature = self.config.temperature;
         let states = placed.hidden(policy);
@@ -160,17 +110,7 @@ impl PpoTrainer {
             }
             Critic::Head { head, .. } => head.frozen().scores(gather(states, &rows)),
         };
-        let values = read(vec![stats.logprob, reference.logprob, stats.entropy, values]).await?;
-        let (mut token, mut step) = (0, 0);
-        for episode in episodes {
-            let n = episode.response.len();
-            let part = |k: usize| values[k][token..token + n].iter().map(|&v| f64::from(v)).collect();
-            (episode.logprobs, episode.ref_logprobs, episode.entropies) = (part(0), part(1), part(2));
-            episode.values = values[3][step..=step + n].iter().map(|&v| f64::from(v)).collect();
-            token += n;
-            step += n + 1;
-        }
-        Ok(())
+        [stats.logprob, reference.logprob, values].map(Tensor::inner)
     }
 
     /// The reward source's scores, with the missing-EOS penalty, normalisation and clip applied: (raw, final).
@@ -198,64 +138,33 @@ impl PpoTrainer {
                 rollout.episodes.iter().map(|e| f64::from(function.score(&e.prompt, &e.response, &e.text))).collect()
             }
             RewardSource::Model(model) => {
-                let minibatch = self.config.rollout_batch_size;
-                let mut scores = Vec::new();
-                for chunk in rollout.episodes.chunks(minibatch) {
-                    let sequences: Vec<Sequence> = chunk.iter().map(Episode::sequence).collect();
-                    let batch = Batch::padded(&sequences.iter().collect::<Vec<_>>());
-                    scores.extend(read(vec![end_scores(model, &batch)]).await?.remove(0).into_iter().map(f64::from));
-                }
-                scores
+                let chunks = rollout.episodes.chunks(self.config.rollout_batch_size);
+                let scores = read(chunks.map(|chunk| end_scores(model, &batch(chunk))).collect()).await?;
+                scores.into_iter().flatten().map(f64::from).collect()
             }
         };
         Ok(scores)
     }
 
-    /// Rewards −β·KL with the score at its place, GAE, whitening; then moves β when the controller is on.
-    pub fn advantages(&mut self, rollout: Rollout, scores: &[(f64, f64)]) -> Experience {
+    /// Rewards −β·KL with the score at its place, GAE, whitening; all on the device.
+    pub fn advantages(&mut self, Rollout { episodes, said }: Rollout, scores: &[(f64, f64)]) -> Experience {
         let config = &self.config;
-        let mut experience = Experience {
-            raw_scores: scores.iter().map(|s| s.0).collect(),
-            scores: scores.iter().map(|s| s.1).collect(),
-            kl: vec![],
-            rewards: vec![],
-            advantages: vec![],
-            returns: vec![],
-            episodes: rollout.episodes,
+        let of_responses: Vec<f32> = scores.iter().map(|s| s.1 as f32).collect();
+        let of_responses = floats(&of_responses, &said.logprobs.device());
+        let estimator = match config.kl_estimator {
+            KlEstimator::K1 => Kl::K1,
+            KlEstimator::K3 => Kl::K3,
         };
-        for (episode, &(_, score)) in experience.episodes.iter().zip(scores) {
-            let kls = per_token_kl(config.kl_estimator, episode);
-            let mut rewards: Vec<f64> = kls.iter().map(|k| -self.controller.kl_coef * k).collect();
-            if config.score_one_past_end && episode.response.len() < config.response_length {
-                rewards.push(score);
-            } else {
-                *rewards.last_mut().expect("a response has a token") += score;
-            }
-            experience.kl.push(kls);
-            experience.rewards.push(rewards);
-        }
+        let (logprobs, ref_logprobs) = (said.logprobs.clone(), said.ref_logprobs.clone());
+        let (kl, mut rewards) = rewards(logprobs, ref_logprobs, of_responses, &said.responses, estimator, self.controller.kl_coef);
         if config.whiten_rewards {
-            whiten_all(&mut experience.rewards, true);
+            rewards = whiten(rewards, true);
         }
-        for (episode, rewards) in experience.episodes.iter().zip(&experience.rewards) {
-            let (mut advantages, returns) = gae(rewards, &episode.values[..rewards.len()], config.gamma, config.lam);
-            advantages.truncate(episode.response.len());
-            experience.advantages.push(advantages);
-            experience.returns.push(returns);
-        }
-        whiten_all(&mut experience.advantages, false);
-        self.adapt(&experience);
+        let (advantages, returns) = gae(rewards.clone(), said.values.clone(), &said.responses, config.gamma, config.lam);
+        let (raw_scores, scores) = scores.iter().copied().unzip();
+        let experience = Experience { episodes, raw_scores, scores, said, kl, rewards, advantages: whiten(advantages, false), returns };
         self.show(&experience);
         experience
-    }
-
-    fn adapt(&mut self, experience: &Experience) {
-        if self.config.kl_target > 0.0 {
-            let n = experience.episodes.len();
-            let kl = experience.kl.iter().flatten().sum::<f64>() / n as f64;
-            self.controller.kl_coef =
-                crate::train::maths::adapt_kl_coef(self.controller.kl_coef, kl, self.config.kl_target, n, self.config.kl_horizon);
-        }
     }
 
     fn show(&mut self, experience: &Experience) {
@@ -264,28 +173,27 @@ impl PpoTrainer {
     }
 }
 
-/// Where the critic reads: the position before each response token, then the last token itself; L + 1 per sequence.
-pub(super) fn value_rows(batch: &Batch) -> Vec<i32> {
-    let mut rows = Vec::with_capacity(batch.predictors.len() + batch.ends.len());
+/// Prompt and response of every episode.
+pub(super) fn batch<'a>(episodes: impl IntoIterator<Item = &'a Episode>) -> Batch {
+    let sequences: Vec<Sequence> = episodes.into_iter().map(Episode::sequence).collect();
+    Batch::padded(&sequences.iter().collect::<Vec<_>>())
+}
+
+/// Where the critic reads: the position before each response token and, of a response with one more of `steps`, the last token itself.
+pub(super) fn value_rows(batch: &Batch, steps: &[usize]) -> Vec<i32> {
+    let mut rows = Vec::with_capacity(steps.iter().sum());
     let mut next = 0;
-    for (&count, &end) in batch.predictions.iter().zip(&batch.ends) {
+    for ((&count, &end), &steps) in batch.predictions.iter().zip(&batch.ends).zip(steps) {
         rows.extend(&batch.predictors[next..next + count]);
-        rows.push(end);
+        if steps > count {
+            rows.push(end);
+        }
         next += count;
     }
     rows
 }
 
-fn per_token_kl(estimator: KlEstimator, episode: &Episode) -> Vec<f64> {
-    episode.logprobs.iter().zip(&episode.ref_logprobs).map(|(&p, &r)| kl(estimator, p, r)).collect()
-}
-
-/// [`whiten`] over the values of all lists together.
-fn whiten_all(lists: &mut [Vec<f64>], keep_mean: bool) {
-    let mut flat: Vec<f64> = lists.iter().flatten().copied().collect();
-    whiten(&mut flat, keep_mean);
-    let mut next = flat.into_iter();
-    for value in lists.iter_mut().flatten() {
-        *value = next.next().expect("as many values as were taken");
-    }
+/// One vector of all parts.
+fn joined(mut parts: Vec<Tensor<1>>) -> Tensor<1> {
+    if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(parts, 0) }
 }

@@ -1,17 +1,18 @@
 //! The update of one iteration: epochs × minibatches of the clipped losses, each an optimiser step, and the iteration's metrics.
 
-use burn::tensor::Tensor;
-use evenkeel_kernels::{Rows, gather, ppo_policy_loss, ppo_value_loss, total};
+use std::ops::Range;
 
-use super::rollout::value_rows;
-use super::{Critic, Episode, Experience, PpoTrainer};
-use crate::data::Sequence;
+use burn::tensor::Tensor;
+use evenkeel_kernels::{Rows, gather, pick, ppo_policy_loss, ppo_value_loss, total};
+
+use super::rollout::{batch, value_rows};
+use super::{Critic, Experience, Numbers, PpoTrainer};
 use crate::data::batch::Batch;
 use crate::error::Result;
 use crate::event::Metrics;
 use crate::rng;
-use crate::train::forward::{Placed, floats, read};
-use crate::train::maths::{policy_is_clipped, value_is_clipped};
+use crate::train::forward::{Placed, ints, read};
+use crate::train::maths::{adapt_kl_coef, policy_is_clipped, value_is_clipped};
 use crate::train::optimizer::{GradientSum, grad_norm, learning_rate};
 
 /// Means over the tokens of every minibatch of the iteration.
@@ -23,6 +24,8 @@ pub struct UpdateStats {
     pub first_log_ratio: f64,
     /// Whether `target_kl` ended the updates early.
     pub stopped_early: bool,
+    /// What the updates were made from.
+    pub numbers: Numbers,
     policy_loss: f64,
     value_loss: f64,
     approx_kl: f64,
@@ -53,7 +56,7 @@ struct Sums {
 }
 
 impl PpoTrainer {
-    /// `num_ppo_epochs` passes in fresh order, `num_mini_batches` optimiser steps each.
+    /// `num_ppo_epochs` passes in fresh order, `num_mini_batches` optimiser steps each; then moves β when the controller is on.
     ///
     /// # Errors
     /// [`crate::Error::NonFinite`], [`crate::Error::Device`].
@@ -79,26 +82,32 @@ impl PpoTrainer {
             }
         }
         stats.divide();
+        self.adapt(&stats.numbers);
         Ok(stats)
     }
 
-    /// One optimiser step of actor and critic on the episodes `rows`.
+    fn adapt(&mut self, numbers: &Numbers) {
+        if self.config.kl_target > 0.0 {
+            let n = numbers.kl.len();
+            let kl = numbers.kl.iter().flatten().sum::<f64>() / n as f64;
+            self.controller.kl_coef = adapt_kl_coef(self.controller.kl_coef, kl, self.config.kl_target, n, self.config.kl_horizon);
+        }
+    }
+
+    /// One optimiser step of actor and critic on the episodes `rows`. The first one's read brings the experience's numbers too.
     async fn minibatch(&mut self, step: u64, experience: &Experience, rows: &[usize], stats: &mut UpdateStats) -> Result<Sums> {
-        let tokens: usize = rows.iter().map(|&r| experience.advantages[r].len()).sum();
-        let steps: usize = rows.iter().map(|&r| experience.returns[r].len()).sum();
+        let tokens: usize = rows.iter().map(|&r| experience.said.tokens[r].len()).sum();
+        let steps: usize = rows.iter().map(|&r| experience.said.steps[r].len()).sum();
         let (mut actor, mut critic) = (GradientSum::default(), GradientSum::default());
         let mut wanted = Vec::new();
-        let mut micros = Vec::new();
         for chunk in rows.chunks(self.micro_batch()) {
-            let micro = Micro::new(experience, chunk);
-            let (loss, read) = self.losses(&micro, tokens, steps);
+            let (loss, read) = self.losses(experience, &Micro::new(experience, chunk), tokens, steps);
             let critic_params = match &self.critic {
                 Critic::Model { model, .. } => &model.params,
                 Critic::Head { head, .. } => &head.params,
             };
             GradientSum::add_all([&mut actor, &mut critic], [&self.policy.params, critic_params], loss.backward());
             wanted.extend(read);
-            micros.push(micro);
         }
 
         let lr = if step <= self.config.critic_warmup_steps { 0.0 } else { stats.learning_rate };
@@ -112,31 +121,39 @@ impl PpoTrainer {
             Critic::Head { head, optimizer } => (&mut head.params, optimizer),
         };
         let of_critic = optimizer.update(params, critic, value_lr);
+        let losses = wanted.len();
         wanted.extend([of_actor, of_critic]);
+        if stats.updates == 0 {
+            wanted.extend(experience.columns());
+        }
         let mut values = read(wanted).await?;
-        let clips = values.split_off(values.len() - 2);
+        let clips = values.split_off(losses);
+        if stats.updates == 0 {
+            stats.numbers = experience.of_columns(&clips[2..]);
+        }
         let [norm, value_norm] = [0, 1].map(|i| grad_norm(&clips[i], &values, step));
 
         let mut sums = Sums { tokens: tokens as f64, steps: steps as f64, ..Sums::default() };
-        for (micro, values) in micros.iter().zip(values.chunks(5)) {
-            sums.add(micro, values, self.config.cliprange, self.config.cliprange_value);
+        for (chunk, values) in rows.chunks(self.micro_batch()).zip(values.chunks(5)) {
+            sums.add(&stats.numbers, chunk, values, self.config.cliprange, self.config.cliprange_value);
         }
         stats.add(&sums, norm?, value_norm?);
         Ok(sums)
     }
 
     /// The scalar to differentiate, and what is read back: [log π], [entropy], [V], policy losses and value losses, per token or step.
-    fn losses(&self, micro: &Micro, tokens: usize, steps: usize) -> (Tensor<1>, Vec<Tensor<1>>) {
+    fn losses(&self, experience: &Experience, micro: &Micro, tokens: usize, steps: usize) -> (Tensor<1>, Vec<Tensor<1>>) {
         let device = self.policy.device();
         // Everything is uploaded before the first launch.
-        let columns = [&micro.logprobs, &micro.advantages, &micro.values, &micro.returns];
-        let [old_logprobs, advantages, old_values, returns] = columns.map(|column| floats(column, &device));
+        let [of_tokens, of_steps] = [&micro.tokens, &micro.steps].map(|places| ints(places, &device));
         let rows = Rows::new(&micro.value_rows, micro.batch.ids.len(), &device);
         let placed = Placed::new(&micro.batch, &self.policy);
         let of_critic = match &self.critic {
             Critic::Model { model, .. } => Some(Placed::new(&micro.batch, model)),
             Critic::Head { .. } => None,
         };
+        let [old_logprobs, advantages] = [&experience.said.logprobs, &experience.advantages].map(|x| pick(x.clone(), of_tokens.clone()));
+        let [old_values, returns] = [&experience.said.values, &experience.returns].map(|x| pick(x.clone(), of_steps.clone()));
         let states = placed.hidden(&self.policy);
         let new = placed.stats(&self.policy, placed.predictors(states.clone()), self.config.temperature);
         let policy_loss = ppo_policy_loss(new.logprob.clone(), old_logprobs, advantages, self.config.cliprange);
@@ -155,22 +172,22 @@ impl PpoTrainer {
     /// TRL's names, every mean over real tokens; and what TRL lacks: `objective/kl_coef`, `val/explained_variance`, `val/first_log_ratio`,
     /// `completions/mean_length`, `grad_norm`, `val/grad_norm`, `policy/updates`.
     pub fn metrics(&self, step: u64, experience: &Experience, stats: &UpdateStats) -> Metrics {
-        let n = experience.episodes.len() as f64;
+        let (numbers, n) = (&stats.numbers, experience.episodes.len() as f64);
         let per_sequence = |lists: &[Vec<f64>]| lists.iter().flatten().sum::<f64>() / n;
-        let entropy = experience.episodes.iter().flat_map(|e| &e.logprobs).map(|p| -p).sum::<f64>() / n;
+        let entropy = -per_sequence(&numbers.logprobs);
         let scores = experience.scores.iter().sum::<f64>() / n;
-        let non_score = per_sequence(&experience.rewards) - scores;
-        let tokens: usize = experience.advantages.iter().map(Vec::len).sum();
+        let non_score = per_sequence(&numbers.rewards) - scores;
+        let tokens: usize = numbers.kl.iter().map(Vec::len).sum();
         let mut metrics: Metrics = [
-            ("objective/kl", per_sequence(&experience.kl)),
-            ("objective/kl_per_token", experience.kl.iter().flatten().sum::<f64>() / tokens as f64),
+            ("objective/kl", per_sequence(&numbers.kl)),
+            ("objective/kl_per_token", numbers.kl.iter().flatten().sum::<f64>() / tokens as f64),
             ("objective/entropy", entropy),
             ("objective/non_score_reward", non_score),
             ("objective/rlhf_reward", non_score + scores),
             ("objective/scores", experience.raw_scores.iter().sum::<f64>() / n),
             ("objective/kl_coef", self.controller.kl_coef),
             ("val/num_eos_tokens", experience.episodes.iter().filter(|e| e.finished).count() as f64),
-            ("val/explained_variance", explained_variance(&experience.episodes, &experience.returns)),
+            ("val/explained_variance", explained_variance(&numbers.values, &numbers.returns)),
             ("completions/mean_length", tokens as f64 / n),
             ("episode", self.controller.episodes as f64),
             ("epoch", self.order.epoch(step)),
@@ -184,53 +201,44 @@ impl PpoTrainer {
     }
 }
 
-/// One forward pass of the update. Per-token lists are in the order of `batch.targets`, per-step lists in that of `value_rows`.
+/// One forward pass of the update.
 struct Micro {
     batch: Batch,
-    logprobs: Vec<f32>,
-    advantages: Vec<f32>,
+    /// Where the tokens of its episodes lie among all, in the order of `batch.targets`; and where their steps lie, in that of `value_rows`.
+    tokens: Vec<i32>,
+    steps: Vec<i32>,
     value_rows: Vec<i32>,
-    values: Vec<f32>,
-    returns: Vec<f32>,
 }
 
 impl Micro {
     fn new(experience: &Experience, rows: &[usize]) -> Self {
-        let sequences: Vec<Sequence> = rows.iter().map(|&r| experience.episodes[r].sequence()).collect();
-        let batch = Batch::padded(&sequences.iter().collect::<Vec<_>>());
-        let flat = |list: &dyn Fn(usize) -> Vec<f64>| rows.iter().flat_map(|&r| list(r)).map(|v| v as f32).collect();
-        // The critic's step past the last token is used only where a reward stands there.
-        let all_rows = value_rows(&batch);
-        let (mut value_rows, mut start) = (Vec::new(), 0);
-        for &r in rows {
-            value_rows.extend(&all_rows[start..start + experience.returns[r].len()]);
-            start += experience.episodes[r].values.len();
-        }
+        let batch = batch(rows.iter().map(|&r| &experience.episodes[r]));
+        let places = |ranges: &[Range<usize>]| rows.iter().flat_map(|&r| ranges[r].clone()).map(|place| place as i32).collect();
+        let steps: Vec<usize> = rows.iter().map(|&r| experience.said.steps[r].len()).collect();
         Self {
-            logprobs: flat(&|r| experience.episodes[r].logprobs.clone()),
-            advantages: flat(&|r| experience.advantages[r].clone()),
-            values: flat(&|r| experience.episodes[r].values[..experience.returns[r].len()].to_vec()),
-            returns: flat(&|r| experience.returns[r].clone()),
-            value_rows,
+            tokens: places(&experience.said.tokens),
+            steps: places(&experience.said.steps),
+            value_rows: value_rows(&batch, &steps),
             batch,
         }
     }
 }
 
 impl Sums {
-    /// `values`: log π, entropy, V, policy losses, value losses.
-    fn add(&mut self, micro: &Micro, values: &[Vec<f32>], cliprange: f64, cliprange_value: f64) {
-        for ((&new, &old), &advantage) in values[0].iter().zip(&micro.logprobs).zip(&micro.advantages) {
-            let log_ratio = f64::from(new - old);
+    /// `values`: log π, entropy, V, policy losses, value losses of the episodes `rows`.
+    fn add(&mut self, numbers: &Numbers, rows: &[usize], values: &[Vec<f32>], cliprange: f64, cliprange_value: f64) {
+        let of_rows = |lists: &[Vec<f64>]| rows.iter().flat_map(|&r| lists[r].iter().copied()).collect::<Vec<_>>();
+        for ((&new, old), advantage) in values[0].iter().zip(of_rows(&numbers.logprobs)).zip(of_rows(&numbers.advantages)) {
+            let log_ratio = f64::from(new) - old;
             let ratio = log_ratio.exp();
             self.approx_kl += 0.5 * log_ratio * log_ratio;
-            self.clipped += f64::from(u8::from(policy_is_clipped(ratio, f64::from(advantage), cliprange)));
+            self.clipped += f64::from(u8::from(policy_is_clipped(ratio, advantage, cliprange)));
             self.ratio += ratio;
             self.ratio_squared += ratio * ratio;
             self.largest_log_ratio = self.largest_log_ratio.max(log_ratio.abs());
         }
-        for ((&value, &old), &ret) in values[2].iter().zip(&micro.values).zip(&micro.returns) {
-            let clipped = value_is_clipped(f64::from(value), f64::from(old), f64::from(ret), cliprange_value);
+        for ((&value, old), ret) in values[2].iter().zip(of_rows(&numbers.values)).zip(of_rows(&numbers.returns)) {
+            let clipped = value_is_clipped(f64::from(value), old, ret, cliprange_value);
             self.value_clipped += f64::from(u8::from(clipped));
         }
         let sum = |list: &[f32]| list.iter().map(|&v| f64::from(v)).sum::<f64>();
@@ -294,8 +302,8 @@ impl UpdateStats {
 }
 
 /// 1 − Var(returns − values) / Var(returns): how much of the returns the critic foresaw; 0 where they do not vary.
-fn explained_variance(episodes: &[Episode], returns: &[Vec<f64>]) -> f64 {
-    let pairs: Vec<(f64, f64)> = episodes.iter().zip(returns).flat_map(|(e, r)| r.iter().copied().zip(e.values.iter().copied())).collect();
+fn explained_variance(values: &[Vec<f64>], returns: &[Vec<f64>]) -> f64 {
+    let pairs: Vec<(f64, f64)> = returns.iter().flatten().copied().zip(values.iter().flatten().copied()).collect();
     let variance = |values: &dyn Fn(&(f64, f64)) -> f64| {
         let mean = pairs.iter().map(values).sum::<f64>() / pairs.len() as f64;
         pairs.iter().map(|p| (values(p) - mean).powi(2)).sum::<f64>() / pairs.len() as f64
@@ -310,17 +318,8 @@ mod tests {
 
     #[test]
     fn a_perfect_critic_explains_everything() {
-        let episode = Episode {
-            prompt: crate::data::Prompt { ids: vec![1], text: String::new() },
-            response: vec![2, 3],
-            text: String::new(),
-            finished: true,
-            logprobs: vec![0.0; 2],
-            ref_logprobs: vec![0.0; 2],
-            entropies: vec![0.0; 2],
-            values: vec![1.0, 3.0, 0.0],
-        };
-        assert_eq!(explained_variance(std::slice::from_ref(&episode), &[vec![1.0, 3.0]]), 1.0);
-        assert_eq!(explained_variance(&[episode], &[vec![2.0, 2.0]]), 0.0);
+        let values = [vec![1.0, 3.0], vec![2.0]];
+        assert_eq!(explained_variance(&values, &values), 1.0);
+        assert_eq!(explained_variance(&values, &[vec![2.0, 2.0], vec![2.0]]), 0.0);
     }
 }

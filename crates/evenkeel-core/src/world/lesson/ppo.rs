@@ -46,6 +46,7 @@ pub(super) struct PpoRun {
 }
 
 /// Where an iteration stands.
+#[expect(clippy::large_enum_variant, reason = "a run has one, and moves it once a phase")]
 enum At {
     Start,
     RolledOut(Rollout),
@@ -191,7 +192,8 @@ impl PpoRun {
             At::Scored(rollout, scores) => {
                 entering(Phase::Kl);
                 if shows {
-                    say(lesson.episodes_before_advantages(step, trainer, &rollout, &scores));
+                    let logprobs = rollout.logprobs().await?;
+                    say(lesson.episodes_before_advantages(step, trainer, &rollout, &scores, &logprobs));
                 }
                 self.at = At::Compared(rollout, scores);
             }
@@ -199,7 +201,8 @@ impl PpoRun {
                 entering(Phase::Advantage);
                 let experience = trainer.advantages(rollout, &scores);
                 if shows {
-                    say(lesson.episodes(step, trainer, &experience, &[]));
+                    let numbers = experience.numbers().await?;
+                    say(lesson.episodes(step, trainer, &experience, &numbers, &[]));
                 }
                 self.at = At::Judged(experience);
             }
@@ -214,8 +217,9 @@ impl PpoRun {
                     ("monitor/thanks".to_string(), experience.episodes.iter().map(|e| count_thanks(&e.text)).sum::<usize>() as f64 / n),
                 ]);
                 if shows {
-                    let ratios = trainer.ratios(&experience.episodes[..super::show::EPISODES.min(experience.episodes.len())]).await?;
-                    say(lesson.episodes(step, trainer, &experience, &ratios));
+                    let shown = &experience.episodes[..super::show::EPISODES.min(experience.episodes.len())];
+                    let ratios = trainer.ratios(shown, &stats.numbers.logprobs).await?;
+                    say(lesson.episodes(step, trainer, &experience, &stats.numbers, &ratios));
                     say(lesson.fooled(step, &experience, &golds));
                     self.snapshot(lesson, name, step).await?;
                 } else if step.is_multiple_of(SAMPLE_STEPS) {

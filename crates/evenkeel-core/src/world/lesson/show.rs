@@ -9,7 +9,7 @@ use crate::event::{Answer, Event, Liking, Scored, Shown, ShownPair, Token};
 use crate::model::{Model, generate};
 use crate::train::dpo::DpoTrainer;
 use crate::train::forward::{end_scores, read, token_stats};
-use crate::train::ppo::{Episode, Experience, PpoTrainer, Rollout};
+use crate::train::ppo::{Episode, Experience, Numbers, PpoTrainer, Rollout};
 use crate::world::{Kind, Question, gold};
 
 /// Episodes shown of an iteration.
@@ -149,33 +149,48 @@ impl Lesson {
     }
 
     /// The first episodes, as far as they are known once scores and both policies' log-probabilities are.
-    pub(super) fn episodes_before_advantages(&self, step: u64, trainer: &PpoTrainer, rollout: &Rollout, scores: &[(f64, f64)]) -> Event {
-        let shown = rollout.episodes.iter().zip(scores).take(EPISODES).map(|(episode, score)| self.shown(episode, score.0));
-        Event::Episodes { step, kl_coef: trainer.kl_coef(), cliprange: trainer.cliprange(), episodes: shown.collect() }
+    pub(super) fn episodes_before_advantages(
+        &self,
+        step: u64,
+        trainer: &PpoTrainer,
+        rollout: &Rollout,
+        scores: &[(f64, f64)],
+        logprobs: &[Vec<Vec<f64>>; 2],
+    ) -> Event {
+        let shown = |(i, episode): (usize, &Episode)| self.shown(episode, scores[i].0, [&logprobs[0][i], &logprobs[1][i]]);
+        let episodes = rollout.episodes.iter().enumerate().take(EPISODES).map(shown).collect();
+        Event::Episodes { step, kl_coef: trainer.kl_coef(), cliprange: trainer.cliprange(), episodes }
     }
 
     /// The first episodes; `ratios` stay empty before the update.
-    pub(super) fn episodes(&self, step: u64, trainer: &PpoTrainer, experience: &Experience, ratios: &[Vec<f64>]) -> Event {
+    pub(super) fn episodes(
+        &self,
+        step: u64,
+        trainer: &PpoTrainer,
+        experience: &Experience,
+        numbers: &Numbers,
+        ratios: &[Vec<f64>],
+    ) -> Event {
         let shown = |(i, episode): (usize, &Episode)| Shown {
-            rewards: experience.rewards[i].clone(),
-            values: episode.values[..episode.response.len()].to_vec(),
-            advantages: experience.advantages[i].clone(),
+            rewards: numbers.rewards[i].clone(),
+            values: numbers.values[i][..episode.response.len()].to_vec(),
+            advantages: numbers.advantages[i].clone(),
             ratios: ratios.get(i).cloned().unwrap_or_default(),
-            ..self.shown(episode, experience.raw_scores[i])
+            ..self.shown(episode, experience.raw_scores[i], [&numbers.logprobs[i], &numbers.ref_logprobs[i]])
         };
         let episodes = experience.episodes.iter().enumerate().take(EPISODES).map(shown).collect();
         Event::Episodes { step, kl_coef: trainer.kl_coef(), cliprange: trainer.cliprange(), episodes }
     }
 
-    fn shown(&self, episode: &Episode, score: f64) -> Shown {
+    fn shown(&self, episode: &Episode, score: f64, [logprobs, ref_logprobs]: [&[f64]; 2]) -> Shown {
         let question = self.world.find(&episode.prompt.text).expect("prompts come from the world");
         Shown {
             prompt: episode.prompt.text.clone(),
             tokens: episode.response.iter().map(|&id| self.text.decode(&[id], false)).collect(),
             score,
             gold: gold(question, episode.text.trim()).score,
-            logprobs: episode.logprobs.clone(),
-            ref_logprobs: episode.ref_logprobs.clone(),
+            logprobs: logprobs.to_vec(),
+            ref_logprobs: ref_logprobs.to_vec(),
             ..Shown::default()
         }
     }
