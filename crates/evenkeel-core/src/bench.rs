@@ -51,32 +51,60 @@ impl BenchModel {
         (0..self.rows as u32).map(|i| sequence(&self.config, i, self.tokens as u32)).collect()
     }
 
+    /// The model before its first step.
+    pub fn init(&self, device: &Device) -> Model {
+        Model::init(self.config.clone(), Head::Lm, 1, device)
+    }
+
     /// A trainer whose every step is one pass over all rows.
     pub fn sft(&self, device: &Device) -> SftTrainer {
+        self.sft_of(&self.init(device))
+    }
+
+    /// As [`BenchModel::sft`], of a model of this one's shape with weights of its own.
+    pub fn sft_of(&self, model: &Model) -> SftTrainer {
         let mut recipe = Recipe::default_for(Stage::Sft);
         recipe.training.max_steps = u64::MAX;
         recipe.training.per_device_train_batch_size = self.rows;
-        SftTrainer::new(&recipe, &Model::init(self.config.clone(), Head::Lm, 1, device), self.sequences(), vec![])
+        SftTrainer::new(&recipe, model, self.sequences(), vec![])
     }
 
     /// As [`BenchModel::sft`]: pairs whose two answers together are all rows.
-    async fn dpo(&self, device: &Device) -> Result<DpoTrainer> {
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`].
+    pub async fn dpo(&self, device: &Device) -> Result<DpoTrainer> {
         let mut recipe = Recipe::default_for(Stage::Dpo);
         recipe.training.max_steps = u64::MAX;
         recipe.training.per_device_train_batch_size = self.rows / 2;
         let pairs: Vec<_> = self.sequences().chunks(2).map(|pair| Preference { responses: pair.to_vec(), margin: 0.0 }).collect();
-        DpoTrainer::new(&recipe, &Model::init(self.config.clone(), Head::Lm, 1, device), None, &pairs, &[]).await
+        DpoTrainer::new(&recipe, &self.init(device), None, &pairs, &[]).await
     }
 
-    async fn ppo(&self, device: &Device) -> Result<PpoTrainer> {
+    /// A trainer whose every step is an iteration: 64 prompts, 32 new tokens, 4 epochs.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`].
+    pub async fn ppo(&self, device: &Device) -> Result<PpoTrainer> {
         let mut recipe = Recipe::default_for(Stage::Ppo);
         recipe.training.max_steps = u64::MAX;
         let ppo = recipe.ppo.as_mut().expect("the stage has its section");
         (ppo.rollout_batch_size, ppo.response_length, ppo.num_ppo_epochs) = (PROMPTS, NEW_TOKENS, 4);
-        let policy = Model::init(self.config.clone(), Head::Lm, 1, device);
+        let policy = self.init(device);
         let judge = RewardSource::Model(policy.with_score_head(2));
         let prompts = self.prompts(PROMPTS).into_iter().map(|ids| Prompt { ids, text: String::new() }).collect();
         PpoTrainer::new(&recipe, &policy, None, judge, None, prompts, &[]).await
+    }
+
+    /// Has `policy` write 32 tokens after each of `count` prompts.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`].
+    pub async fn roll_out(&self, policy: &Model, count: usize) -> Result<()> {
+        let sampling = Sampling { max_new_tokens: NEW_TOKENS, ..Sampling::default() };
+        let (prompts, seeds) = (self.prompts(count), (0..count as u64).collect::<Vec<_>>());
+        generate(policy, &prompts, &sampling, &seeds, &mut |_, _| {}).await?;
+        Ok(())
     }
 
     fn prompts(&self, count: usize) -> Vec<Vec<u32>> {
@@ -143,14 +171,12 @@ async fn training(what: &'static str, model: &BenchModel, trainer: &mut impl Tra
 }
 
 async fn rollout(model: &BenchModel, count: usize, device: &Device, clock: &impl Fn() -> f64) -> Result<StepRow> {
-    let policy = Model::init(model.config.clone(), Head::Lm, 1, device);
-    let sampling = Sampling { max_new_tokens: NEW_TOKENS, ..Sampling::default() };
-    let (prompts, seeds) = (model.prompts(count), (0..count as u64).collect::<Vec<_>>());
+    let policy = model.init(device);
     let (mut times, mut launches) = (Vec::new(), 0);
     for _ in 0..=RUNS {
         let observation = profile::observe(false);
         let start = clock();
-        generate(&policy, &prompts, &sampling, &seeds, &mut |_, _| {}).await?;
+        model.roll_out(&policy, count).await?;
         times.push(clock() - start);
         launches = profile::total(&observation.take()).count;
     }
