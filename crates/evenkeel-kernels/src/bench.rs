@@ -144,7 +144,7 @@ impl<C: Fn() -> f64> Bench<C> {
         let operands = || (param.clone(), grad.clone(), m.clone(), v.clone());
         let ours = || {
             let (param, grad, m, v) = operands();
-            adamw(param, grad.clone(), m, v, clip(&[grad], 1.0, None), n, 1e-3, 1, &cfg).0.narrow(0, 0, 1)
+            adamw(param, grad.clone(), m, v, clip(&[grad], 1.0, None), cfg.rates(1e-3, 1, &self.device), n, &cfg).0.narrow(0, 0, 1)
         };
         let burns = || {
             let (param, grad, m, v) = operands();
