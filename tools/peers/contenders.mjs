@@ -36,7 +36,7 @@ export const CONTENDERS = [
   { name: "tfjs", page: "tfjs/", title: `TensorFlow.js ${dependencies["@tensorflow/tfjs"]}`, weights: true },
   { name: "jax", page: "jax/", title: `jax-js ${dependencies["@jax-js/jax"]}`, weights: true },
   { name: "burn", page: "burn/", title: `burn ${stockBurn}`, built: "burn" },
-  { name: "torch", program: "torch/contender.py", title: "PyTorch, native on the CPU", weights: true },
+  { name: "torch", program: "torch/contender.py", title: "PyTorch", weights: true },
 ];
 
 const LOAD_MS = 120_000;
@@ -52,13 +52,12 @@ export async function launch() {
   };
 }
 
-/** Whether this machine's Python has torch. */
-export function hasTorch() {
+/** The version of PyTorch that this machine's Python has. @returns {string | undefined} */
+export function torchVersion() {
   try {
-    execFileSync("python3", ["-c", "import torch"], { stdio: "ignore" });
-    return true;
+    return execFileSync("python3", ["-c", "import torch; print(torch.__version__)"], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
   } catch {
-    return false;
+    return undefined;
   }
 }
 

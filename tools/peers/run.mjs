@@ -9,7 +9,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 
-import { CONTENDERS, EVENKEEL, hasTorch, launch } from "./contenders.mjs";
+import { CONTENDERS, EVENKEEL, launch, torchVersion } from "./contenders.mjs";
 
 /** @import { Entry, Tab } from "./contenders.mjs" */
 /** @typedef {{contender: string, task: string, first: number, times: number[], losses: number[], error?: string}} Result in milliseconds */
@@ -51,7 +51,9 @@ function present(name) {
   const entry = CONTENDERS.find((each) => each.name === name);
   if (!entry) throw new Error(`nobody is called ${name}`);
   if (entry.built && !existsSync(join(String(process.env.EVENKEEL_BUILT), entry.built))) throw new Error(`EVENKEEL_BUILT holds no ${entry.built}`);
-  if (!entry.program || hasTorch()) return [entry];
+  if (!entry.program) return [entry];
+  const version = torchVersion();
+  if (version) return [{ ...entry, title: `PyTorch ${version}, native on the CPU` }];
   console.error("PyTorch is not among them: python3 has no torch.");
   return [];
 }
