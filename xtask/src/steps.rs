@@ -94,7 +94,7 @@ pub fn web(report: &mut Report) {
     let chromium = report.step("set-up: Chromium", setup::chromium);
     let runner = report.step("set-up: wasm-bindgen and wasm-pack", setup::wasm_test_runner);
     let ready = toolchain.as_ref().filter(|_| chromium.is_some() && runner.is_some());
-    report.step_after("tests in the browser's worker", ready, |toolchain| in_worker(toolchain));
+    report.step_after("tests in the browser's worker", ready, in_worker);
     let trunk = report.step("set-up: trunk", setup::trunk);
     let page = report.step_after("page build", ready.filter(|_| trunk.is_some() && packages.is_some()), browser::build_page);
     let bench = report.step_after("benchmarks' program", ready, browser::build_bench);
