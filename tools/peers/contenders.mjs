@@ -35,7 +35,7 @@ export const CONTENDERS = [
   { name: EVENKEEL, page: "evenkeel/", title: "evenkeel", built: "evenkeel", weights: true },
   { name: "tfjs", page: "tfjs/", title: `TensorFlow.js ${dependencies["@tensorflow/tfjs"]}`, weights: true },
   { name: "jax", page: "jax/", title: `jax-js ${dependencies["@jax-js/jax"]}`, weights: true },
-  { name: "burn", page: "burn/", title: `burn ${stockBurn}`, built: "burn" },
+  { name: "burn", page: "burn/", title: `burn ${stockBurn} without autotuning`, built: "burn" },
   { name: "torch", program: "torch/contender.py", title: "PyTorch", weights: true },
 ];
 
