@@ -32,6 +32,37 @@ pub fn serve_page(toolchain: &Toolchain) -> Result<()> {
     command::run(toolchain.command("trunk", &["serve", "--cargo-profile", "release"])?.env_remove("NO_COLOR"))
 }
 
+/// Compiles the benchmarks' program for the browser.
+pub fn build_bench(toolchain: &Toolchain) -> Result<()> {
+    let args = ["build", "--release", "--target", "wasm32-unknown-unknown", "-p", "evenkeel-web", "--example", "bench"];
+    command::run(&mut toolchain.command("cargo", &args)?)?;
+    bind(&cache::target()?.join("wasm32-unknown-unknown/release/examples/bench.wasm"), "evenkeel")
+}
+
+/// Compiles burn alone for the browser: a workspace of its own and so a burn of its own, a quarter of an hour the first time. Without
+/// autotuning: among the products that it tries are some that Chromium 156 refuses to compile, after which the device is of no use.
+pub fn build_stock_burn(toolchain: &Toolchain) -> Result<()> {
+    let target = cache::target()?.join("stock-burn");
+    let args = ["build", "--release", "--target", "wasm32-unknown-unknown", "--lib", "--no-default-features"];
+    let args = [args.as_slice(), &["--manifest-path", "tools/stock-burn/Cargo.toml"]].concat();
+    command::run(toolchain.command("cargo", &args)?.env("CARGO_TARGET_DIR", &target))?;
+    bind(&target.join("wasm32-unknown-unknown/release/stock_burn.wasm"), "burn")
+}
+
+/// Writes the JavaScript that loads a program, and the program beside it.
+fn bind(program: &Path, name: &str) -> Result<()> {
+    let args = ["--target", "web", "--no-typescript", "--out-dir"];
+    command::run(command("wasm-bindgen", &args)?.arg(cache::built()?.join(name)).arg(program))
+}
+
+/// Steps of the programs that are named, in turn, in one headless Chromium. `options` are those of `tools/peers/run.mjs`, and may replace
+/// what is asked for here.
+pub fn compare(contenders: &str, tasks: &str, options: &[String]) -> Result<()> {
+    let mut run = command("node", &[])?;
+    run.arg(cache::repository().join("tools/peers/run.mjs")).args(["--only", contenders, "--tasks", tasks]).args(options);
+    command::run(run.current_dir(std::env::current_dir()?).env("EVENKEEL_BUILT", cache::built()?))
+}
+
 /// The page's modules by themselves: their tests, and their types.
 pub fn modules_work() -> Result<()> {
     let tests = tests_in("web/test")?;
@@ -46,6 +77,7 @@ pub fn page_works() -> Result<()> {
     let mut test = command("node", &["--test", "--test-concurrency=1", PATIENCE])?;
     test.args(tests_in("tests/browser")?);
     test.env("EVENKEEL_DIST", cache::dist()?).env("EVENKEEL_BIN", cache::target()?.join("release/evenkeel"));
+    test.env("EVENKEEL_BUILT", cache::built()?);
     command::run(&mut test)
 }
 

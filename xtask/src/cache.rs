@@ -36,6 +36,11 @@ pub fn dist() -> Result<PathBuf> {
     Ok(root()?.join("dist"))
 }
 
+/// What the browser's benchmarks run: the JavaScript and WebAssembly that wasm-bindgen made of evenkeel and of burn alone.
+pub fn built() -> Result<PathBuf> {
+    Ok(root()?.join("built"))
+}
+
 /// An empty folder for what a check writes; what an earlier one left is removed.
 pub fn scratch(name: &str) -> Result<PathBuf> {
     let folder = root()?.join("scratch").join(name);

@@ -1,4 +1,4 @@
-//! The project's chores, one word each: `cargo xtask setup | lint | web | serve | test`.
+//! The project's chores, one word each: `cargo xtask setup | lint | web | serve | bench-web | bench-peers | test`.
 //!
 //! Kept to the standard library and anyhow, because every use of it waits for it to compile.
 
@@ -23,8 +23,11 @@ cargo xtask CHORE
   lint        fmt --check and clippy, native and wasm32
   web         the page's modules by themselves; the worker's tests and the page, in headless Chromium with WebGPU on the CPU
   serve       build the page and serve it on http://127.0.0.1:8080, again after every change
-  bench-web   time training steps and rollouts in headless Chromium
+  bench-web   time training steps and rollouts in headless Chromium, against burn alone
+  bench-peers time a training step there against TensorFlow.js, jax-js and, natively, PyTorch
   test        everything CI runs: setup, lint, tests, documentation, web, the command line end to end
+
+bench-web and bench-peers take options: --only evenkeel,tfjs --tasks 'sft S,dpo S' --rounds N --patience SECONDS --json FILE
 
 Build output and tools are kept in one folder outside the clone: $EVENKEEL_CACHE, else
 $XDG_CACHE_HOME/evenkeel, else ~/.cache/evenkeel. A second run is quick.";
@@ -42,17 +45,20 @@ fn main() -> ExitCode {
 
 /// Whether everything that was asked for went well.
 fn run(args: &[String]) -> Result<bool> {
-    let chore = match args {
-        [] => "help",
-        [chore] => chore.as_str(),
-        [_, extra, ..] => bail!("`{extra}` is one word too many.\n\n{HELP}"),
+    let (chore, options) = match args {
+        [] => ("help", args),
+        [chore, options @ ..] => (chore.as_str(), options),
     };
+    if let (Some(extra), false) = (options.first(), chore.starts_with("bench-")) {
+        bail!("`{extra}` is one word too many.\n\n{HELP}");
+    }
     let mut report = Report::default();
     match chore {
         "setup" => setup::everything(&mut report),
         "lint" => steps::lint(&mut report),
         "web" => steps::web(&mut report),
-        "bench-web" => steps::bench_web(&mut report),
+        "bench-web" => steps::bench_web(&mut report, options),
+        "bench-peers" => steps::bench_peers(&mut report, options),
         "serve" => steps::serve(&mut report),
         "test" => steps::test(&mut report),
         "help" | "--help" | "-h" => println!("{HELP}"),

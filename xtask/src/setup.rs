@@ -42,5 +42,10 @@ pub fn node() -> Result<()> {
 
 /// What the page is drawn with and tested with, as `web/package-lock.json` says.
 pub fn npm_packages() -> Result<()> {
-    tools::npm_packages()
+    tools::npm_packages("web")
+}
+
+/// The libraries that `bench-peers` compares with, as `tools/peers/package-lock.json` says.
+pub fn peers() -> Result<()> {
+    tools::npm_packages("tools/peers")
 }

@@ -94,20 +94,40 @@ pub fn web(report: &mut Report) {
     let chromium = report.step("set-up: Chromium", setup::chromium);
     let runner = report.step("set-up: wasm-bindgen and wasm-pack", setup::wasm_test_runner);
     let ready = toolchain.as_ref().filter(|_| chromium.is_some() && runner.is_some());
-    report.step_after("tests in the browser's worker", ready, |toolchain| in_worker(toolchain, "suite", "300"));
+    report.step_after("tests in the browser's worker", ready, in_worker);
     let trunk = report.step("set-up: trunk", setup::trunk);
     let page = report.step_after("page build", ready.filter(|_| trunk.is_some() && packages.is_some()), browser::build_page);
-    report.step_after("page in the browser", page, |()| browser::page_works());
+    let bench = report.step_after("benchmarks' program", ready, browser::build_bench);
+    report.step_after("page in the browser", page.and(bench), |()| browser::page_works());
 }
 
-/// Steps and rollouts in a worker of headless Chromium, as a table.
-pub fn bench_web(report: &mut Report) {
+/// What evenkeel trains and writes in headless Chromium, against the same in burn's own operations.
+pub fn bench_web(report: &mut Report, options: &[String]) {
+    let tasks = "sft S,sft M,dpo S,rollout S 1,rollout S 64,ppo S";
+    let (toolchain, bench) = bench_program(report);
+    let burn = report.step_after("burn alone for the browser", toolchain.as_ref(), browser::build_stock_burn);
+    report.step_after("steps in turn", bench.and(burn), |()| browser::compare("evenkeel,burn", tasks, options));
+}
+
+/// A training step of evenkeel against those of other libraries that train in a browser.
+pub fn bench_peers(report: &mut Report, options: &[String]) {
+    let (_, bench) = bench_program(report);
+    let peers = report.step("set-up: the other libraries", setup::peers);
+    report.step_after("steps in turn", bench.and(peers), |()| browser::compare("evenkeel,tfjs,jax,torch", "sft S,sft M", options));
+}
+
+/// Everything that the benchmarks need of the machine, and evenkeel's program.
+fn bench_program(report: &mut Report) -> (Option<Toolchain>, Option<()>) {
     let toolchain = report.step("set-up: wasm32 target", setup::wasm_target);
-    let browser =
-        report.step("set-up: Chromium, wasm-bindgen and wasm-pack", || setup::chromium().and_then(|()| setup::wasm_test_runner()));
-    report.step_after("bench in the browser's worker", toolchain.filter(|_| browser.is_some()), |toolchain| {
-        in_worker(&toolchain, "bench", "3600")
+    let browser = report.step("set-up: Chromium, wasm-bindgen, node and npm packages", || {
+        setup::chromium()?;
+        setup::wasm_test_runner()?;
+        setup::node()?;
+        setup::npm_packages()
     });
+    let ready = toolchain.as_ref().filter(|_| browser.is_some());
+    let bench = report.step_after("evenkeel for the browser", ready, browser::build_bench);
+    (toolchain.filter(|_| browser.is_some()), bench)
 }
 
 /// The page for a person, until it is interrupted.
@@ -165,15 +185,14 @@ fn command_line_end_to_end() -> Result<()> {
     Ok(())
 }
 
-/// Runs one of the web crate's test programs (`suite`: kernels, training and generation on WebGPU against the CPU twins) in a dedicated
-/// worker of headless Chromium. No adapter is a failure.
-fn in_worker(toolchain: &Toolchain, program: &str, most_seconds: &str) -> Result<()> {
+/// Kernels, training and generation on WebGPU against the CPU twins, in a dedicated worker of headless Chromium. No adapter is a failure.
+fn in_worker(toolchain: &Toolchain) -> Result<()> {
     let driver = crate::command::which("chromedriver").ok_or_else(|| anyhow!("chromedriver is not on PATH"))?;
     let driver = driver.to_string_lossy();
     let args = ["test", "--headless", "--chrome", "--chromedriver", &driver, "--mode", "no-install", "--release"];
     let mut test = toolchain.command("wasm-pack", &args)?;
-    test.args(["crates/evenkeel-web", "--test", program, "--", "--nocapture"]);
+    test.args(["crates/evenkeel-web", "--test", "suite", "--", "--nocapture"]);
     // Seconds; the defaults of 20 and 5 are for machines that do nothing else.
-    test.env("WASM_BINDGEN_TEST_TIMEOUT", most_seconds).env("WASM_BINDGEN_TEST_DRIVER_TIMEOUT", "60");
+    test.env("WASM_BINDGEN_TEST_TIMEOUT", "300").env("WASM_BINDGEN_TEST_DRIVER_TIMEOUT", "60");
     run(&mut test)
 }

@@ -62,9 +62,9 @@ fn node_version() -> Option<(u32, u32)> {
     Some((numbers.next()??, numbers.next()??))
 }
 
-/// Exactly the versions of `web/package-lock.json`; none of them is allowed to run a script of its own.
-pub fn npm_packages() -> Result<()> {
-    let args = ["ci", "--prefix", "web", "--ignore-scripts", "--no-audit", "--no-fund"];
+/// Exactly the versions of the folder's `package-lock.json`; none of them is allowed to run a script of its own.
+pub fn npm_packages(folder: &str) -> Result<()> {
+    let args = ["ci", "--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund"];
     command::run(&mut command::command("npm", &args)?)
 }
 

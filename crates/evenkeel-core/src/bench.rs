@@ -4,6 +4,7 @@
 //! The data are token ids by a formula: only shapes matter here.
 
 use std::fmt;
+use std::str::FromStr;
 
 use burn::tensor::Device;
 use evenkeel_kernels::bench::Timing;
@@ -12,6 +13,7 @@ use serde_json::json;
 
 use crate::Result;
 use crate::data::{Preference, Prompt, Sequence};
+use crate::event::Metrics;
 use crate::model::{Head, Model, ModelConfig, Sampling, generate};
 use crate::recipe::{Recipe, Stage};
 use crate::train::dpo::DpoTrainer;
@@ -62,12 +64,22 @@ impl BenchModel {
         (0..self.rows as u32).map(|i| sequence(&self.config, i, self.tokens as u32)).collect()
     }
 
+    /// The model before its first step.
+    fn init(&self, device: &Device) -> Model {
+        Model::init(self.config.clone(), Head::Lm, 1, device)
+    }
+
     /// A trainer whose every step is one pass over all rows.
     pub fn sft(&self, device: &Device) -> SftTrainer {
+        self.sft_of(&self.init(device))
+    }
+
+    /// As [`BenchModel::sft`], of a model of this one's shape with weights of its own.
+    pub fn sft_of(&self, model: &Model) -> SftTrainer {
         let mut recipe = Recipe::default_for(Stage::Sft);
         recipe.training.max_steps = u64::MAX;
         recipe.training.per_device_train_batch_size = self.rows;
-        SftTrainer::new(&recipe, &Model::init(self.config.clone(), Head::Lm, 1, device), self.sequences(), vec![])
+        SftTrainer::new(&recipe, model, self.sequences(), vec![])
     }
 
     /// As [`BenchModel::sft`]: pairs whose two answers together are all rows.
@@ -76,15 +88,16 @@ impl BenchModel {
         recipe.training.max_steps = u64::MAX;
         recipe.training.per_device_train_batch_size = self.rows / 2;
         let pairs: Vec<_> = self.sequences().chunks(2).map(|pair| Preference { responses: pair.to_vec(), margin: 0.0 }).collect();
-        DpoTrainer::new(&recipe, &Model::init(self.config.clone(), Head::Lm, 1, device), None, &pairs, &[]).await
+        DpoTrainer::new(&recipe, &self.init(device), None, &pairs, &[]).await
     }
 
+    /// A trainer whose every step is an iteration: 64 prompts, 32 new tokens, 4 epochs.
     async fn ppo(&self, device: &Device) -> Result<PpoTrainer> {
         let mut recipe = Recipe::default_for(Stage::Ppo);
         recipe.training.max_steps = u64::MAX;
         let ppo = recipe.ppo.as_mut().expect("the stage has its section");
         (ppo.rollout_batch_size, ppo.response_length, ppo.num_ppo_epochs) = (PROMPTS, NEW_TOKENS, 4);
-        let policy = Model::init(self.config.clone(), Head::Lm, 1, device);
+        let policy = self.init(device);
         let judge = RewardSource::Model(policy.with_score_head(2));
         let prompts = self.prompts(PROMPTS).into_iter().map(|ids| Prompt { ids, text: String::new() }).collect();
         PpoTrainer::new(&recipe, &policy, None, judge, None, prompts, &[]).await
@@ -180,8 +193,25 @@ impl fmt::Display for Workload {
     }
 }
 
+impl FromStr for Workload {
+    type Err = String;
+
+    fn from_str(name: &str) -> std::result::Result<Self, String> {
+        let rollout = || {
+            let (size, rows) = name.strip_prefix("rollout ")?.split_once(' ')?;
+            let size = [Size::S, Size::M].into_iter().find(|known| format!("{known:?}") == size)?;
+            Some(Self::Rollout(size, rows.parse().ok().filter(|&rows| rows > 0)?))
+        };
+        let known = Self::ALL.into_iter().find(|workload| workload.to_string() == name).or_else(rollout);
+        known.ok_or_else(|| format!("no workload {name}: sft or dpo S or M, ppo S, or rollout S or M and how many rows"))
+    }
+}
+
 /// A workload on a device, ready for its next step.
-pub struct Task(Prepared, u64);
+pub struct Task {
+    prepared: Prepared,
+    steps: u64,
+}
 
 #[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is not moved")]
 enum Prepared {
@@ -189,6 +219,16 @@ enum Prepared {
     Dpo(DpoTrainer),
     Rollout { policy: Model, prompts: Vec<Vec<u32>> },
     Ppo(PpoTrainer),
+}
+
+/// What a step took.
+#[derive(Debug, Clone, Copy)]
+pub struct Taken {
+    pub ms: f64,
+    /// Of those, in a PPO iteration, what its rollout took: sampling, then what policy, reference and critic say.
+    pub rollout_ms: Option<f64>,
+    /// Before the update; nothing of a rollout and of PPO.
+    pub loss: Option<f64>,
 }
 
 impl Task {
@@ -200,42 +240,45 @@ impl Task {
             Workload::Dpo(size) => Prepared::Dpo(size.model().dpo(device).await?),
             Workload::Rollout(size, rows) => {
                 let model = size.model();
-                Prepared::Rollout { prompts: model.prompts(rows), policy: Model::init(model.config, Head::Lm, 1, device) }
+                Prepared::Rollout { prompts: model.prompts(rows), policy: model.init(device) }
             }
             Workload::Ppo(size) => Prepared::Ppo(size.model().ppo(device).await?),
         };
-        Ok(Self(prepared, 0))
+        Ok(Self { prepared, steps: 0 })
     }
 
-    /// One step, waited for. → milliseconds, and of those in a PPO iteration what its rollout took: sampling, then what policy,
-    /// reference and critic say.
+    /// Its steps are SFT steps of a trainer at hand.
+    pub fn of(trainer: SftTrainer) -> Self {
+        Self { prepared: Prepared::Sft(trainer), steps: 0 }
+    }
+
+    /// One step, waited for. `clock` as in [`steps`].
     ///
     /// # Errors
     /// [`crate::Error::Device`], [`crate::Error::NonFinite`].
-    pub async fn step(&mut self, clock: &impl Fn() -> f64) -> Result<(f64, Option<f64>)> {
-        let Self(prepared, step) = self;
-        *step += 1;
-        let start = clock();
-        let mut rollout_ms = None;
-        match prepared {
-            Prepared::Sft(trainer) => drop(trainer.step(*step).await?),
-            Prepared::Dpo(trainer) => drop(trainer.step(*step).await?),
+    pub async fn step(&mut self, clock: &impl Fn() -> f64) -> Result<Taken> {
+        self.steps += 1;
+        let (start, step) = (clock(), self.steps);
+        let (mut rollout_ms, mut metrics) = (None, Metrics::new());
+        match &mut self.prepared {
+            Prepared::Sft(trainer) => metrics = trainer.step(step).await?,
+            Prepared::Dpo(trainer) => metrics = trainer.step(step).await?,
             Prepared::Rollout { policy, prompts } => {
                 let sampling = Sampling { max_new_tokens: NEW_TOKENS, ..Sampling::default() };
                 let seeds: Vec<_> = (0..prompts.len() as u64).collect();
-                drop(generate(policy, prompts, &sampling, &seeds, &mut |_, _| {}).await?);
+                generate(policy, prompts, &sampling, &seeds, &mut |_, _| {}).await?;
             }
             Prepared::Ppo(trainer) => {
-                let rollout = trainer.rollout(*step).await?;
+                let rollout = trainer.rollout(step).await?;
                 // Waits for the models.
                 rollout.logprobs().await?;
                 rollout_ms = Some(clock() - start);
                 let scores = trainer.score(&rollout).await?;
                 let experience = trainer.advantages(rollout, &scores);
-                trainer.update(*step, &experience).await?;
+                trainer.update(step, &experience).await?;
             }
         }
-        Ok((clock() - start, rollout_ms))
+        Ok(Taken { ms: clock() - start, rollout_ms, loss: metrics.get("loss").copied() })
     }
 }
 
@@ -301,7 +344,7 @@ pub async fn steps(
     for workload in Workload::ALL.into_iter().filter(|workload| workload.to_string().contains(only)) {
         device.memory_cleanup();
         let mut task = Task::prepare(workload, device).await?;
-        let (mut ours, mut theirs, mut shares) = (vec![task.step(&clock).await?.0], vec![], vec![]);
+        let (mut ours, mut theirs, mut shares) = (vec![task.step(&clock).await?.ms], vec![], vec![]);
         let (mut launches, mut rivals_reserved) = (0, None);
         if let Some(rival) = &mut rival {
             rival.prepare(&workload.to_string()).await?;
@@ -310,7 +353,7 @@ pub async fn steps(
         let mut runs = RUNS;
         while ours.len() <= runs {
             let observation = profile::observe(false);
-            let (ms, rollout_ms) = task.step(&clock).await?;
+            let Taken { ms, rollout_ms, .. } = task.step(&clock).await?;
             launches = profile::total(&observation.take()).count;
             ours.push(ms);
             shares.extend(rollout_ms.map(|rollout_ms| rollout_ms / ms));

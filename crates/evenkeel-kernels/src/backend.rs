@@ -334,6 +334,7 @@ pub trait Untracked: Backend {
         m: FloatTensor<Self>,
         v: FloatTensor<Self>,
         clip: FloatTensor<Self>,
+        rates: FloatTensor<Self>,
         update: Update,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 

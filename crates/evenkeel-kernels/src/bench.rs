@@ -305,13 +305,15 @@ impl<C: Fn() -> f64, T: FnMut(BenchRow)> Bench<'_, C, T> {
 
     /// The update alone: it has no gradient.
     async fn adamw(&mut self, n: usize) {
+        let device = self.device.clone();
         let [param, grad, m] = [(); 3].map(|()| self.random([n]).inner());
         let v = grad.clone().abs();
         let cfg = AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 };
         let operands = || (param.clone(), grad.clone(), m.clone(), v.clone());
         let ours = || {
             let (param, grad, m, v) = operands();
-            first(adamw(param, grad.clone(), m, v, clip(&[grad], 1.0, None), n, 1e-3, 1, &cfg).0)
+            let rates = cfg.rates(1e-3, 1, &device);
+            first(adamw(param, grad.clone(), m, v, clip(&[grad], 1.0, None), rates, n, &cfg).0)
         };
         let burns = || {
             let (param, grad, m, v) = operands();

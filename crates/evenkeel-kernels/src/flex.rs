@@ -10,7 +10,7 @@ use crate::block::{Block, Operands, forward_cached, write};
 use crate::loss::{PairLoss, PpoLoss};
 use crate::optim::square_parts;
 use crate::reference::advantage::Kl;
-use crate::reference::optim::Update;
+use crate::reference::optim::{Rates, Update};
 use crate::reference::sampling::{ROW, Rows, Settings};
 use crate::reference::{activation, advantage, attention, ceiling, gather, logprob, loss, matmul, norm, optim, rope, sampling};
 
@@ -320,11 +320,13 @@ impl Untracked for Flex {
         m: FlexTensor,
         v: FlexTensor,
         clip: FlexTensor,
+        rates: FlexTensor,
         update: Update,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
         let shape = param.shape();
-        let [param, grad, m, v, clip] = [param, grad, m, v, clip].map(Floats::new);
-        let (param, m, v) = optim::adamw(param.get(), grad.get(), m.get(), v.get(), clip.get()[1], &update);
+        let [param, grad, m, v, clip, rates] = [param, grad, m, v, clip, rates].map(Floats::new);
+        let rates = Rates::from_array(rates.get().try_into().expect("adamw checked how many"));
+        let (param, m, v) = optim::adamw(param.get(), grad.get(), m.get(), v.get(), clip.get()[1], &rates, &update);
         (tensor(param, shape.clone()), tensor(m, shape.clone()), tensor(v, shape))
     }
 

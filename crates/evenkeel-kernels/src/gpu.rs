@@ -629,12 +629,13 @@ impl Untracked for CubeBackend {
         m: CubeTensor,
         v: CubeTensor,
         clip: CubeTensor,
+        rates: CubeTensor,
         update: Update,
     ) -> (CubeTensor, CubeTensor, CubeTensor) {
-        let [grad, clip] = [grad, clip].map(floats);
+        let [grad, clip, rates] = [grad, clip, rates].map(floats);
         let [param, m, v] = [param, m, v].map(own);
-        let Update { lr, decayed, decay, beta1, one_minus_beta1, beta2, one_minus_beta2, eps, bias1, bias2 } = update;
-        let numbers = [lr, decay, beta1, one_minus_beta1, beta2, one_minus_beta2, eps, bias1, bias2].map(f32::to_bits);
+        let Update { decayed, beta1, one_minus_beta1, beta2, one_minus_beta2, eps } = update;
+        let numbers = [beta1, one_minus_beta1, beta2, one_minus_beta2, eps].map(f32::to_bits);
         let total = param.meta.num_elements();
         for start in (0..total).step_by(MOST_BOUND) {
             let count = MOST_BOUND.min(total - start);
@@ -642,7 +643,7 @@ impl Untracked for CubeBackend {
             let decayed = decayed.saturating_sub(start);
             let width = width(&[count, decayed]);
             let rest = [&[(decayed / width) as u32], numbers.as_slice()].concat();
-            launch_words(&OPTIM_ADAMW, width, &[], &[&param, &grad, &m, &v, &clip], count, &rest);
+            launch_words(&OPTIM_ADAMW, width, &[], &[&param, &grad, &m, &v, &clip, &rates], count, &rest);
         }
         (param, m, v)
     }

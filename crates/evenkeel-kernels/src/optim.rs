@@ -3,10 +3,10 @@
 //! N numbers of a flat segment of parameters.
 
 use burn::backend::Dispatch;
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 
 use crate::backend::Untracked;
-use crate::reference::optim::Update;
+use crate::reference::optim::{Rates, Update};
 use crate::shapes::check;
 
 /// Numbers that one binding of a kernel here holds at most: half of WebGPU's default limit of 128 MiB.
@@ -32,21 +32,28 @@ pub struct AdamW {
 }
 
 impl AdamW {
-    /// The numbers of update `step`, worked out in f64.
-    fn update(&self, lr: f64, step: u64, decayed: usize) -> Update {
-        let [beta1, beta2] = [self.beta1, self.beta2].map(f64::from);
-        let bias = |beta: f64| (1.0 - beta.powf(step as f64)) as f32;
+    /// The numbers of update `step` ≥ 1 that differ from step to step, worked out in f64 and sent to the device, where they are written
+    /// after everything that was launched before. → `[4]`
+    ///
+    /// # Panics
+    /// When `step` is 0.
+    pub fn rates(&self, lr: f64, step: u64, device: &Device) -> Tensor<1> {
+        assert!(step > 0, "adamw: steps count from 1");
+        let bias = |beta: f32| (1.0 - f64::from(beta).powf(step as f64)) as f32;
+        let decay = (lr * f64::from(self.weight_decay)) as f32;
+        let rates = Rates { lr: lr as f32, decay, bias1: bias(self.beta1), bias2: bias(self.beta2) };
+        Tensor::from_data(rates.to_array(), &device.clone().inner())
+    }
+
+    fn update(&self, decayed: usize) -> Update {
+        let rest = |beta: f32| (1.0 - f64::from(beta)) as f32;
         Update {
-            lr: lr as f32,
             decayed,
-            decay: (lr * f64::from(self.weight_decay)) as f32,
             beta1: self.beta1,
-            one_minus_beta1: (1.0 - beta1) as f32,
+            one_minus_beta1: rest(self.beta1),
             beta2: self.beta2,
-            one_minus_beta2: (1.0 - beta2) as f32,
+            one_minus_beta2: rest(self.beta2),
             eps: self.eps,
-            bias1: bias(beta1),
-            bias2: bias(beta2),
         }
     }
 }
@@ -73,14 +80,14 @@ pub fn clip(grads: &[Tensor<1>], max_norm: f32, last: Option<Tensor<1>>) -> Tens
     Tensor::from_dispatch(Dispatch::clip(partial, last.into_dispatch(), max_norm))
 }
 
-/// One update: decoupled decay of the first `decayed` numbers, bias correction from `step` ≥ 1, the gradient times the scale
-/// of `clip` ([`clip()`]) on the device.
+/// One update: decoupled decay of the first `decayed` numbers, rate and bias correction of `rates` ([`AdamW::rates`]), the gradient times
+/// the scale of `clip` ([`clip()`]) on the device.
 ///
-/// param, grad, m, v `[N]`, clip `[2]` → (param, m, v), each `[N]`, without autodiff. On the GPU a tensor that nobody else
-/// holds is updated in place.
+/// param, grad, m, v `[N]`, clip `[2]`, rates `[4]` → (param, m, v), each `[N]`, without autodiff. On the GPU a tensor that nobody
+/// else holds is updated in place.
 ///
 /// # Panics
-/// When a dimension disagrees or `step` is 0.
+/// When a dimension disagrees.
 ///
 /// Source: Loshchilov and Hutter 2019, algorithm 2.
 #[expect(clippy::too_many_arguments, reason = "the operands of the equation")]
@@ -90,9 +97,8 @@ pub fn adamw(
     m: Tensor<1>,
     v: Tensor<1>,
     clip: Tensor<1>,
+    rates: Tensor<1>,
     decayed: usize,
-    lr: f64,
-    step: u64,
     cfg: &AdamW,
 ) -> (Tensor<1>, Tensor<1>, Tensor<1>) {
     let [n] = param.dims();
@@ -100,8 +106,8 @@ pub fn adamw(
         check("adamw", name, tensor, [("N", n)]);
     }
     check("adamw", "clip", &clip, [("2", 2)]);
-    assert!(step > 0, "adamw: steps count from 1");
-    let [param, grad, m, v, clip] = [param, grad, m, v, clip].map(|x| x.inner().into_dispatch());
-    let (param, m, v) = Dispatch::adamw(param, grad, m, v, clip, cfg.update(lr, step, decayed));
+    check("adamw", "rates", &rates, [("4", Rates::COUNT)]);
+    let [param, grad, m, v, clip, rates] = [param, grad, m, v, clip, rates].map(|x| x.inner().into_dispatch());
+    let (param, m, v) = Dispatch::adamw(param, grad, m, v, clip, rates, cfg.update(decayed));
     (Tensor::from_dispatch(param), Tensor::from_dispatch(m), Tensor::from_dispatch(v))
 }

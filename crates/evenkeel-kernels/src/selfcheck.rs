@@ -167,7 +167,8 @@ impl Inputs {
         let [param, grad, m] = [0.1, 0.6, 1.4].map(|phase| self.smooth([1037], phase, 1.0).inner());
         let v = self.smooth([1037], 2.0, 1.0).inner().abs();
         let cfg = AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.1 };
-        let (param, m, v) = adamw(param, grad.clone(), m, v, clip(&[grad], 1.0, None), 1000, 1e-2, 3, &cfg);
+        let rates = cfg.rates(1e-2, 3, &self.device);
+        let (param, m, v) = adamw(param, grad.clone(), m, v, clip(&[grad], 1.0, None), rates, 1000, &cfg);
         Tensor::cat(vec![param, m, v], 0)
     }
 

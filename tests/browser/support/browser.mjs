@@ -8,7 +8,8 @@ import { chromium } from "../../../web/node_modules/playwright-core/index.mjs";
 import { listen } from "./heard.mjs";
 import { serve } from "./server.mjs";
 
-const ARGS = [
+/** How Chromium is started. */
+export const ARGS = [
   "--headless=new",
   "--no-sandbox",
   "--enable-unsafe-webgpu",
@@ -76,7 +77,8 @@ function complaintsOf(page) {
   return complaints;
 }
 
-function executable() {
+/** Chromium, by the names it goes by. */
+export function executable() {
   const names = ["chromium", "chromium-browser", "google-chrome"];
   const folders = String(process.env.PATH).split(delimiter);
   const found = names.flatMap((name) => folders.map((folder) => join(folder, name))).find(isProgram);

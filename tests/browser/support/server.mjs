@@ -26,7 +26,7 @@ const CHROMIUM_ASKS = [
 
 /**
  * @param {string} folder
- * @param {Record<string, string>} [extra] files that the folder does not hold, by path
+ * @param {Record<string, string | Buffer>} [extra] files that the folder does not hold, by path
  */
 export async function serve(folder, extra = {}) {
   /** @type {string[]} */

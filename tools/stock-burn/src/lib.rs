@@ -10,6 +10,8 @@ pub mod rollout;
 pub mod sft;
 #[cfg(test)]
 mod tests;
+#[cfg(target_family = "wasm")]
+pub mod web;
 
 use burn::tensor::{Device, Tensor};
 

@@ -210,6 +210,8 @@ impl Trainer for DpoTrainer {
 
     async fn launch(&mut self, step: u64) -> Result<Pending> {
         let rows = self.order.rows(step);
+        let lr = learning_rate(&self.recipe.training, step, self.total_steps());
+        let rates = self.optimizer.rates(lr);
         let mut gradients = GradientSum::default();
         let (mut wanted, mut chosen_tokens) = (Vec::new(), Vec::new());
         for chunk in rows.chunks(self.recipe.training.per_device_train_batch_size) {
@@ -223,8 +225,7 @@ impl Trainer for DpoTrainer {
             self.num_tokens += forward.tokens;
         }
 
-        let lr = learning_rate(&self.recipe.training, step, self.total_steps());
-        wanted.push(self.optimizer.update(&mut self.model.params, gradients, lr));
+        wanted.push(self.optimizer.update(&mut self.model.params, gradients, rates));
         let (num_tokens, epoch, beta) = (self.num_tokens as f64, self.order.epoch(step), self.config.beta);
         Ok(Pending::new(wanted, move |mut values| {
             let clip = values.pop().expect("the norm was asked for last");

@@ -68,11 +68,18 @@ impl AdamW {
         }
     }
 
-    /// Clips the gradients and updates `params`, all on the device. Parameters without a gradient stay as they are; with a norm that is
+    /// What the next update takes of the host, sent to the device. Asked for before a step's first launch it interrupts none: a write
+    /// waits for everything before it to be submitted.
+    pub fn rates(&self, lr: f64) -> Tensor<1> {
+        let device = self.first.first().expect("a model has parameters").device();
+        self.config.rates(lr, self.step + 1, &device)
+    }
+
+    /// Clips the gradients and updates `params` with [`AdamW::rates`], all on the device. Parameters without a gradient stay as they are; with a norm that is
     /// not finite all do, then and in every later update.
     ///
     /// Returns the gradients' norm before clipping and the factor that clipped them, `[2]`, to be read with [`grad_norm`].
-    pub fn update(&mut self, params: &mut Params, gradients: GradientSum, lr: f64) -> Tensor<1> {
+    pub fn update(&mut self, params: &mut Params, gradients: GradientSum, rates: Tensor<1>) -> Tensor<1> {
         self.step += 1;
         let present: Vec<Tensor<1>> = gradients.sums.iter().flatten().cloned().collect();
         if present.is_empty() {
@@ -88,7 +95,7 @@ impl AdamW {
             // What is taken here has one owner, and is updated in place.
             let take = |tensor: &mut Tensor<1>| std::mem::replace(tensor, clip.clone());
             let (value, m, v) = (take(&mut segment.value).inner(), take(first), take(second));
-            let (value, m, v) = evenkeel_kernels::adamw(value, gradient, m, v, clip.clone(), segment.decayed, lr, self.step, &self.config);
+            let (value, m, v) = evenkeel_kernels::adamw(value, gradient, m, v, clip.clone(), rates.clone(), segment.decayed, &self.config);
             (segment.value, *first, *second) = (value.autodiff().require_grad(), m, v);
         }
         clip

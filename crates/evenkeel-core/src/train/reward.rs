@@ -122,6 +122,8 @@ impl Trainer for RewardTrainer {
 
     async fn launch(&mut self, step: u64) -> Result<Pending> {
         let rows = self.order.rows(step);
+        let lr = learning_rate(&self.recipe.training, step, self.total_steps());
+        let rates = self.optimizer.rates(lr);
         let mut gradients = GradientSum::default();
         let (mut wanted, mut all_pairs) = (Vec::new(), Vec::new());
         let loss_of = bradley_terry(self.config.center_rewards_coefficient);
@@ -138,8 +140,7 @@ impl Trainer for RewardTrainer {
             self.num_tokens += batch.tokens as u64;
         }
 
-        let lr = learning_rate(&self.recipe.training, step, self.total_steps());
-        wanted.push(self.optimizer.update(&mut self.model.params, gradients, lr));
+        wanted.push(self.optimizer.update(&mut self.model.params, gradients, rates));
         let (num_tokens, epoch) = (self.num_tokens as f64, self.order.epoch(step));
         Ok(Pending::new(wanted, move |mut values| {
             let clip = values.pop().expect("the norm was asked for last");

@@ -65,6 +65,8 @@ impl Trainer for SftTrainer {
         let trained: usize = batches.iter().map(|b| b.targets.len()).sum();
         self.num_tokens += batches.iter().map(|b| b.tokens as u64).sum::<u64>();
 
+        let lr = learning_rate(&self.recipe.training, step, self.total_steps());
+        let rates = self.optimizer.rates(lr);
         let mut gradients = GradientSum::default();
         let mut losses = Vec::new();
         for batch in batches.iter().filter(|b| !b.targets.is_empty()) {
@@ -74,8 +76,7 @@ impl Trainer for SftTrainer {
             losses.extend([loss, out.entropy, out.correct]);
         }
 
-        let lr = learning_rate(&self.recipe.training, step, self.total_steps());
-        losses.push(self.optimizer.update(&mut self.model.params, gradients, lr));
+        losses.push(self.optimizer.update(&mut self.model.params, gradients, rates));
         let (num_tokens, epoch) = (self.num_tokens as f64, self.order.epoch(step));
         Ok(Pending::new(losses, move |mut values| {
             let clip = values.pop().expect("the norm was asked for last");

@@ -4,23 +4,43 @@
 
 use super::{fill_rows, map_rows};
 
-/// The numbers of one update, as the shader gets them.
+/// The numbers of an update that stay the same, as the shader gets them.
 #[derive(Clone, Copy, Debug)]
 pub struct Update {
-    pub lr: f32,
     /// How many numbers decay, from the first on.
     pub decayed: usize,
-    /// lr · weight decay
-    pub decay: f32,
     pub beta1: f32,
     pub one_minus_beta1: f32,
     pub beta2: f32,
     pub one_minus_beta2: f32,
     pub eps: f32,
+}
+
+/// The numbers of an update that differ from step to step.
+#[derive(Clone, Copy, Debug)]
+pub struct Rates {
+    pub lr: f32,
+    /// lr · weight decay
+    pub decay: f32,
     /// 1 − beta1^step
     pub bias1: f32,
     /// 1 − beta2^step
     pub bias2: f32,
+}
+
+impl Rates {
+    /// How many they are.
+    pub const COUNT: usize = 4;
+
+    /// In the shader's order.
+    pub fn to_array(self) -> [f32; Self::COUNT] {
+        [self.lr, self.decay, self.bias1, self.bias2]
+    }
+
+    /// From the shader's order.
+    pub fn from_array([lr, decay, bias1, bias2]: [f32; Self::COUNT]) -> Self {
+        Self { lr, decay, bias1, bias2 }
+    }
 }
 
 /// Numbers that one task owns.
@@ -30,7 +50,15 @@ const CHUNK: usize = 4096;
 /// param ← param − decay param − lr (m / bias1) / (√(v / bias2) + eps).  All `[N]` → param, m, v
 ///
 /// `scale` is [`clip`]'s: below 0 everything stays as it is.
-pub fn adamw(param: &[f32], grad: &[f32], m: &[f32], v: &[f32], scale: f32, update: &Update) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+pub fn adamw(
+    param: &[f32],
+    grad: &[f32],
+    m: &[f32],
+    v: &[f32],
+    scale: f32,
+    rates: &Rates,
+    update: &Update,
+) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     if scale < 0.0 {
         return (param.to_vec(), m.to_vec(), v.to_vec());
     }
@@ -44,10 +72,10 @@ pub fn adamw(param: &[f32], grad: &[f32], m: &[f32], v: &[f32], scale: f32, upda
             let g = number(grad[at]) * number(scale);
             let m = number(update.beta1) * number(m[at]) + number(update.one_minus_beta1) * g;
             let v = number(update.beta2) * number(v[at]) + number(update.one_minus_beta2) * g * g;
-            let step = (m / number(update.bias1)) / ((v / number(update.bias2)).sqrt() + number(update.eps));
+            let step = (m / number(rates.bias1)) / ((v / number(rates.bias2)).sqrt() + number(update.eps));
             let p = number(param[at]);
-            let decay = if at < update.decayed { number(update.decay) } else { 0.0 };
-            *out = (p - decay * p - number(update.lr) * step) as f32;
+            let decay = if at < update.decayed { number(rates.decay) } else { 0.0 };
+            *out = (p - decay * p - number(rates.lr) * step) as f32;
             (new_m[i], new_v[i]) = (m as f32, v as f32);
         }
         (new_m, new_v)

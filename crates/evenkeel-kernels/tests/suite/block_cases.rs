@@ -405,7 +405,7 @@ fn run_adamw([n, steps, _]: [usize; 3], maths: Maths, device: &Device) -> Vec<Ou
         state = match maths {
             Maths::Ours => {
                 let parts = [grad.clone().narrow(0, 0, n / 2), grad.clone().narrow(0, n / 2, n - n / 2)];
-                adamw(param, grad, m, v, clip(&parts, max_norm, None), decayed, 0.01, step, &cfg)
+                adamw(param, grad, m, v, clip(&parts, max_norm, None), cfg.rates(0.01, step, device), decayed, &cfg)
             }
             Maths::Stock => stock::adamw(param, grad, m, v, max_norm, decayed, 0.01, step, &cfg),
         };
@@ -431,7 +431,7 @@ fn run_not_finite([n, _, _]: [usize; 3], _: Maths, device: &Device) -> Vec<Outpu
     // A gradient of the next step is fine, and yet nothing moves any more.
     let second = clip(std::slice::from_ref(&m), 1.0, Some(first.clone()));
     let scales = [&first, &second].map(|clip| read(clip.clone())[1]).to_vec();
-    let (param, m, v) = adamw(param, grad, m, v, first, n, 0.01, 1, &cfg);
+    let (param, m, v) = adamw(param, grad, m, v, first, cfg.rates(0.01, 1, device), n, &cfg);
     let named = [("scale", scales), ("param", read(param)), ("m", read(m)), ("v", read(v))];
     named.into_iter().map(|(name, values)| Output { name, values }).collect()
 }

@@ -185,7 +185,7 @@ pub const BLOCK_DEFECTS: &[Defect] = &[
     defect("head of another part", "rope/merge", "head - h - kv) * d", "head - h - 1u) * d"),
     defect("decay forgotten", "optim/adamw", " - decay * param[at]", " - 0.0 * decay"),
     defect("everything decays", "optim/adamw", "at < params[1]", "at < params[1] + params[0]"),
-    defect("bias of the square", "optim/adamw", "new_v / bitcast<f32>(params[10])", "new_v"),
+    defect("bias of the square", "optim/adamw", "new_v / rates[3]", "new_v"),
     defect("scale forgotten", "optim/adamw", "grad[at] * scale;", "grad[at];"),
     defect(
         "numbers past the first groups skipped",

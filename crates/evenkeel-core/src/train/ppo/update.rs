@@ -98,6 +98,15 @@ impl PpoTrainer {
     async fn minibatch(&mut self, step: u64, experience: &Experience, rows: &[usize], stats: &mut UpdateStats) -> Result<Sums> {
         let tokens: usize = rows.iter().map(|&r| experience.said.tokens[r].len()).sum();
         let steps: usize = rows.iter().map(|&r| experience.said.steps[r].len()).sum();
+        let lr = if step <= self.config.critic_warmup_steps { 0.0 } else { stats.learning_rate };
+        let value_lr = match self.config.value_learning_rate {
+            0.0 => stats.learning_rate,
+            peak => stats.learning_rate / self.recipe.training.learning_rate.max(f64::MIN_POSITIVE) * peak,
+        };
+        let rates = self.optimizer.rates(lr);
+        let value_rates = match &self.critic {
+            Critic::Model { optimizer, .. } | Critic::Head { optimizer, .. } => optimizer.rates(value_lr),
+        };
         let (mut actor, mut critic) = (GradientSum::default(), GradientSum::default());
         let mut wanted = Vec::new();
         for chunk in rows.chunks(self.micro_batch()) {
@@ -110,17 +119,12 @@ impl PpoTrainer {
             wanted.extend(read);
         }
 
-        let lr = if step <= self.config.critic_warmup_steps { 0.0 } else { stats.learning_rate };
-        let value_lr = match self.config.value_learning_rate {
-            0.0 => stats.learning_rate,
-            peak => stats.learning_rate / self.recipe.training.learning_rate.max(f64::MIN_POSITIVE) * peak,
-        };
-        let of_actor = self.optimizer.update(&mut self.policy.params, actor, lr);
+        let of_actor = self.optimizer.update(&mut self.policy.params, actor, rates);
         let (params, optimizer) = match &mut self.critic {
             Critic::Model { model, optimizer } => (&mut model.params, optimizer),
             Critic::Head { head, optimizer } => (&mut head.params, optimizer),
         };
-        let of_critic = optimizer.update(params, critic, value_lr);
+        let of_critic = optimizer.update(params, critic, value_rates);
         let losses = wanted.len();
         wanted.extend([of_actor, of_critic]);
         if stats.updates == 0 {
