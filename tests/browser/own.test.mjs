@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
+import { gzipSync } from "node:zlib";
 
 import { open } from "./support/browser.mjs";
 import { eventsOf, hear, stepsOf } from "./support/heard.mjs";
@@ -29,8 +30,11 @@ test("the visitor's own model is trained on the visitor's own rows", async (t) =
   const rows = readFileSync(join(SHARED, "data/alpaca-eval-sft.jsonl"), "utf8").split("\n").slice(0, ROWS);
   const estimate = async (/** @type {string[]} */ lines) => {
     const before = (await eventsOf(page)).filter(({ event }) => event === "estimate").length;
-    await dataFile.setInputFiles({ name: "rows.jsonl", mimeType: "application/jsonl", buffer: Buffer.from(lines.join("\n")) });
-    await own.getByText("Data: rows.jsonl").waitFor();
+    const packed = gzipSync(Buffer.from(lines.join("\n")));
+    await dataFile.setInputFiles({ name: "rows.jsonl.gz", mimeType: "application/gzip", buffer: packed.subarray(0, -9) });
+    await own.getByText("rows.jsonl.gz cannot be unpacked").waitFor();
+    await dataFile.setInputFiles({ name: "rows.jsonl.gz", mimeType: "application/gzip", buffer: packed });
+    await own.getByText("Data: rows.jsonl (").waitFor();
     await button(page, "Estimate memory and time").click();
     return hear(page, "an estimate", (events) => events.filter(({ event }) => event === "estimate")[before], 60);
   };

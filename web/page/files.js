@@ -16,6 +16,16 @@ export function readAll(files) {
   return Promise.all([...files].map(async (file) => ({ name: file.name, bytes: new Uint8Array(await file.arrayBuffer()) })));
 }
 
+/**
+ * A file as it was before gzip, which its first bytes tell, whatever its name says; any other as it is.
+ * @param {NamedBytes} file @returns {Promise<NamedBytes>} @throws {TypeError} where the file is cut short or damaged
+ */
+export async function unzipped({ name, bytes }) {
+  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return { name, bytes };
+  const plain = new Blob([/** @type {Uint8Array<ArrayBuffer>} */ (bytes)]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return { name: name.replace(/\.gz$/i, ""), bytes: new Uint8Array(await new Response(plain).arrayBuffer()) };
+}
+
 /** Calls `take` with what is dropped on `zone`. @param {HTMLElement} zone @param {(files: File[]) => void} take */
 export function acceptDrops(zone, take) {
   zone.addEventListener("dragover", (event) => {

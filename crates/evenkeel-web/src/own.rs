@@ -31,7 +31,7 @@ impl DataFiles for OneFile {
         if known.ends_with(".jsonl") || known.ends_with(".json") {
             return each(&self.0.bytes);
         }
-        Err(Error::input(name, "is not called .jsonl or .json", "unpack or convert it to one JSON object a line"))
+        Err(Error::input(name, "is not called .jsonl, .jsonl.gz or .json", "convert it to one JSON object a line"))
     }
 }
 

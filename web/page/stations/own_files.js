@@ -2,7 +2,7 @@
 // Where a model and data come from: dropped, chosen, or fetched.
 
 import { fetchModel, opfsCache, parseAddress } from "../fetch_model.js";
-import { acceptDrops, readAll } from "../files.js";
+import { acceptDrops, readAll, unzipped } from "../files.js";
 import { words } from "../i18n.js";
 import { button, field } from "../kit.js";
 import { freshId, h } from "../views/dom.js";
@@ -28,12 +28,14 @@ export function modelBox(chosen) {
 export function dataBox(chosen) {
   const status = words(h("p", { role: "status" }), "own.nodata");
   const read = async (/** @type {Iterable<File>} */ files) => {
-    const [file] = await readAll([...files].slice(0, 1));
-    if (!file) return;
+    const [given] = await readAll([...files].slice(0, 1));
+    if (!given) return;
+    const file = await unzipped(given).catch(() => null);
+    if (!file) return words(status, "own.bad_gzip", { name: given.name });
     words(status, "own.have_data", { name: file.name, size: mebibytes(file.bytes.length) });
     chosen(file);
   };
-  const zone = h("div", { class: "drop" }, words(h("p"), "own.drop_data"), chooser("own.files", { accept: ".jsonl,.json,.txt" }, read));
+  const zone = h("div", { class: "drop" }, words(h("p"), "own.drop_data"), chooser("own.files", { accept: ".jsonl,.json,.gz,.txt" }, read));
   acceptDrops(zone, read);
   return h("div", {}, zone, status);
 }

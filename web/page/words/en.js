@@ -233,6 +233,7 @@ export const en = {
   "own.data": "Data",
   "own.drop_data": "Drop a JSONL file here, or choose it. Each line is an object, for example {\"prompt\": …, \"completion\": …} or {\"prompt\": …, \"chosen\": …, \"rejected\": …}.",
   "own.nodata": "No data yet.",
+  "own.bad_gzip": "{name} cannot be unpacked: it is damaged or cut short. Pack it again, or drop it unpacked.",
   "own.have_data": "Data: {name} ({size})",
   "own.recipe": "Recipe",
   "own.stage": "Trainer",

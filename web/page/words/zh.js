@@ -233,6 +233,7 @@ export const zh = {
   "own.data": "数据",
   "own.drop_data": "把 JSONL 文件拖到这里，或者选择它。每行一个对象，例如 {\"prompt\": …, \"completion\": …} 或 {\"prompt\": …, \"chosen\": …, \"rejected\": …}。",
   "own.nodata": "还没有数据。",
+  "own.bad_gzip": "{name} 无法解压：文件损坏或不完整。请重新压缩，或直接放入未压缩的文件。",
   "own.have_data": "数据：{name}（{size}）",
   "own.recipe": "配方",
   "own.stage": "训练器",
