@@ -54,6 +54,12 @@ fn wrong_arguments_end_with_code_2_and_a_hint() {
 }
 
 #[test]
+fn a_program_to_time_against_must_start() {
+    let outcome = evenkeel(folder().path(), &words("bench steps --device cpu --against no-such-program"));
+    outcome.refused(&["--against no-such-program", "cannot be started", "tools/stock-burn"]);
+}
+
+#[test]
 fn completions_name_verbs_and_flags() {
     let folder = folder();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {

@@ -475,3 +475,44 @@ pub async fn endurance(device: &Device, clock: impl Fn() -> f64, steps: u64) -> 
     }
     Ok(Endurance { steps: [YOUNG, steps], timings: times.map(Timing::of), reserved: at_first.zip(at_last).map(|(a, b)| [a, b]) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workload_is_known_by_its_name() {
+        for workload in Workload::ALL.into_iter().chain([Workload::Rollout(Size::M, 7)]) {
+            assert_eq!(workload.to_string().parse(), Ok(workload));
+        }
+        for name in ["", "sft", "sft L", "rollout S", "rollout S 0", "rollout S x", "sft S 3"] {
+            assert!(name.parse::<Workload>().is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn another_programs_steps_are_in_turn_with_ours() {
+        struct Counting(Vec<&'static str>);
+        impl Rival for Counting {
+            async fn prepare(&mut self, workload: &str) -> Result<()> {
+                assert_eq!(workload, "rollout S 1");
+                self.0.push("prepare");
+                Ok(())
+            }
+
+            async fn step(&mut self) -> Result<(f64, Option<u64>)> {
+                self.0.push("step");
+                Ok((2.0, Some(3)))
+            }
+        }
+        let (device, mut rival, mut rows) = (Device::flex(), Counting(vec![]), vec![]);
+        // By this clock ours take no time.
+        let told = steps(&device, || 0.0, Some(&mut rival), "rollout S 1", |row| rows.push(row));
+        pollster::block_on(told).unwrap();
+        assert_eq!(rival.0, [&["prepare"][..], &["step"; RUNS + 1]].concat());
+        let [row] = &rows[..] else { panic!("{rows:?}") };
+        let theirs = row.rivals.as_ref().expect("there is another program");
+        assert_eq!((theirs.first_ms, theirs.warm.median_ms, theirs.reserved), (2.0, 2.0, Some(3)));
+        assert_eq!((row.ours.warm.median_ms, row.rollout_share), (0.0, None));
+    }
+}

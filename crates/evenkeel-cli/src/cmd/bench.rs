@@ -244,7 +244,7 @@ impl Program {
         let started = Command::new(path).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = started.map_err(|error| {
             let place = format!("--against {}", path.display());
-            Error::input(place, format!("cannot be started ({error})"), "name the program that `cargo xtask stock-burn` builds")
+            Error::input(place, format!("cannot be started ({error})"), "name the program that is built from tools/stock-burn")
         })?;
         let (commands, answers) = (child.stdin.take().expect("it is piped"), child.stdout.take().expect("it is piped"));
         Ok(Self { child, commands, answers: BufReader::new(answers) })
