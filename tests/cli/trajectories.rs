@@ -16,11 +16,20 @@ const NORM: f64 = 1e-2;
 const COMMON: &str = "shuffle=false max_steps=20 per_device_train_batch_size=8 gradient_accumulation_steps=1 lr_scheduler_type=linear \
                       warmup_steps=0 weight_decay=0.0 max_grad_norm=1.0 adam_beta2=0.999";
 
+/// On the CPU backend, and on the GPU where EVENKEEL_GPU says that there is one.
 fn compare(stage: &str, model: &str, data: &str, settings: &str) {
+    let has_gpu = std::env::var("EVENKEEL_GPU").is_ok_and(|wish| wish == "yes");
+    for device in ["cpu", "gpu"].into_iter().take(if has_gpu { 2 } else { 1 }) {
+        compare_on(device, stage, model, data, settings);
+    }
+}
+
+fn compare_on(device: &str, stage: &str, model: &str, data: &str, settings: &str) {
     let Some(shared) = shared(&format!("trajectory of {stage}")) else { return };
     let temp = folder();
     let path = |name: &str| shared.join(name).display().to_string();
-    let mut arguments = vec![stage.to_owned(), "--model".into(), path(model), "--data".into(), path(data), "--device".into(), "cpu".into()];
+    let mut arguments =
+        vec![stage.to_owned(), "--model".into(), path(model), "--data".into(), path(data), "--device".into(), device.into()];
     arguments.extend(["--out".to_owned(), "run".into()]);
     for setting in COMMON.split_whitespace().chain(settings.split_whitespace()) {
         arguments.extend(["--set".to_owned(), setting.to_owned()]);
@@ -46,7 +55,7 @@ fn compare(stage: &str, model: &str, data: &str, settings: &str) {
             ));
         }
     }
-    assert!(wrong.is_empty(), "{stage}:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "{stage} on the {device}:\n{}", wrong.join("\n"));
 }
 
 fn steps(run: &Path) -> Vec<Value> {

@@ -142,7 +142,8 @@ pub fn serve(report: &mut Report) {
 pub fn test(report: &mut Report) {
     lint(report);
     let vulkan = report.step("set-up: Vulkan driver", setup::vulkan);
-    report.step_after("tests", vulkan, |()| tests());
+    let tested = report.step_after("tests", vulkan, |()| tests());
+    report.step_after("tests at WebGPU's minimum", tested, |()| tests_at_minimum());
     report.step("documentation", documentation);
     report.step("command line", command_line_end_to_end);
     web(report);
@@ -164,6 +165,13 @@ fn clippy_wasm(toolchain: &Toolchain) -> Result<()> {
 /// Every native test, on the CPU and on a Vulkan adapter that must be there.
 fn tests() -> Result<()> {
     run(command("cargo", &["test", "--release", "--workspace"])?.env("EVENKEEL_GPU", "yes"))
+}
+
+/// Against PyTorch and TRL, and every bit the same again, on an adapter that has no more than WebGPU's defaults.
+fn tests_at_minimum() -> Result<()> {
+    let chosen = ["parity", "trajectories", "the_same_seed"];
+    let mut test = command("cargo", &["test", "--release", "--workspace", "--test", "suite", "--"])?;
+    run(test.args(chosen).env("EVENKEEL_GPU", "yes").env("EVENKEEL_GPU_PROFILE", "minimum"))
 }
 
 /// Documentation of the whole workspace: a part of it would resolve features, and so build burn, once more.
