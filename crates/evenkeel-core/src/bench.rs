@@ -444,7 +444,7 @@ pub struct Endurance {
 const YOUNG: u64 = 100;
 const TIMED: usize = 101;
 
-/// Whether SFT steps of the tiny model grow slower or hold more memory: one run does `steps` steps, another [`YOUNG`], then steps of both
+/// Whether SFT steps of the tiny model grow slower or hold more memory: one run does `steps` steps, another 100, then steps of both
 /// are timed in turn. `clock` as in [`steps`].
 ///
 /// # Errors

@@ -19,7 +19,7 @@ data: <file> model max-length rows skip-bad-rows json
 selfcheck: device
 info: <model> json
 report: <runs> out
-bench: <part> device json
+bench: <part> device only against steps json
 recipe: <stage>
 completions: <shell>
 ";
