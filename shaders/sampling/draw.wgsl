@@ -1,10 +1,12 @@
 // The next token of every row: a draw from the kept tokens, or the first largest logit.
 // z = logit (divided or multiplied by the penalty where the token was seen) / temperature, e = exp(z - max z)
-// Kept are the tokens from the row's threshold on (threshold.wgsl) whose e is at least min_p. The draw falls in their e, in order.
+// Kept are the tokens from the row's threshold on (threshold.wgsl) whose e is at least min_p. Each draws an exponential number
+// E; the largest e / E wins, which the token of weight e does with probability e / sum e. (That is Gumbel's maximum of z - ln E.)
+// Two devices that add in another order part only where two tokens tie; where one number falls among sums of e, any of V sums will do.
 // logits [B,V]  seen [B,ceil(V/32)] bits  rows: seed (2), threshold of each row [B,3], then the stop tokens
 // tokens [B,M]: column `step` is written, -1 for a row that was done, -2 for logits that are not finite
 // ids, positions, begins [B]: what the next forward pass reads; begins is DONE for a row that is done
-// Source: Keskar et al. 2019, Nguyen et al. 2024; Salmon et al. 2011 (Philox2x32-10). Twin: evenkeel-kernels/src/reference/sampling.rs (draw)
+// Source: Keskar et al. 2019, Nguyen et al. 2024; Maddison et al. 2014; Salmon et al. 2011 (Philox2x32-10). Twin: evenkeel-kernels/src/reference/sampling.rs (draw)
 const WG = 256u;
 const DONE = 2147483647;
 const NOT_FINITE = 0x7f800000u;
@@ -21,7 +23,7 @@ const NOT_FINITE = 0x7f800000u;
 
 var<workgroup> scores: array<f32, WG>; // a workgroup owns a row
 var<workgroup> places: array<u32, WG>;
-var<workgroup> sums: array<f32, WG>;
+var<workgroup> not_finite: atomic<u32>;
 
 fn score(row: u32, j: u32) -> f32 {
     var x = logits[row * params[1] + j];
@@ -40,15 +42,23 @@ fn kept(row: u32, j: u32, threshold: f32, largest: f32) -> f32 {
     return select(0.0, e, x >= threshold && e >= bitcast<f32>(params[9]));
 }
 
-fn sum_lanes(lane: u32, mine: f32) -> f32 {
-    workgroupBarrier(); // everyone has read the last sum
-    sums[lane] = mine;
+// The first of the largest scores, of those that lanes hold.
+fn first_largest(lane: u32, mine: f32, place: u32) -> u32 {
+    workgroupBarrier(); // everyone has read the last one
+    scores[lane] = mine;
+    places[lane] = place;
     workgroupBarrier();
     for (var half = WG / 2u; half > 0u; half /= 2u) {
-        if lane < half { sums[lane] += sums[lane + half]; }
+        if lane < half {
+            let other = scores[lane + half];
+            if other > scores[lane] || (other == scores[lane] && places[lane + half] < places[lane]) {
+                scores[lane] = other;
+                places[lane] = places[lane + half];
+            }
+        }
         workgroupBarrier();
     }
-    return sums[0];
+    return places[0];
 }
 
 // The high half of a b.
@@ -59,15 +69,26 @@ fn high_product(a: u32, b: u32) -> u32 {
     return (a >> 16u) * (b >> 16u) + (cross >> 16u) + (other >> 16u);
 }
 
-// In [0, 1): number `index` of the stream of a seed.
-fn uniform_number(index: u32, seed: vec2<u32>) -> f32 {
+// 32 random bits: number `index` of the stream of a seed.
+fn random_bits(index: u32, seed: vec2<u32>) -> u32 {
     var counter = vec2<u32>(index, seed.y);
     var key = seed.x;
     for (var round = 0u; round < 10u; round++) {
         counter = vec2<u32>(high_product(0xd256d193u, counter.x) ^ key ^ counter.y, 0xd256d193u * counter.x);
         key += 0x9e3779b9u;
     }
-    return f32(counter.x >> 8u) / 16777216.0;
+    return counter.x;
+}
+
+// -ln u of u = bits / 2^32, as exact near u = 1, where races are won, as elsewhere: ln's own error differs from device to device.
+// u = m / 2^k with m in [1/2, 1): k ln 2 - ln m, and -ln m = 2 atanh(s) of s = (1 - m) / (1 + m) at most 1/3.
+fn exponential(bits: u32) -> f32 {
+    let halvings = countLeadingZeros(bits | 1u);
+    let missing = (f32(~((bits | 1u) << halvings)) + 0.5) / 4294967296.0; // 1 - m
+    let s = missing / (2.0 - missing);
+    let t = s * s;
+    let series = 1.0 + t * (1.0 / 3.0 + t * (1.0 / 5.0 + t * (1.0 / 7.0 + t * (1.0 / 9.0 + t * (1.0 / 11.0 + t * (1.0 / 13.0))))));
+    return f32(halvings) * 0.69314718 + 2.0 * s * series;
 }
 
 @compute @workgroup_size(WG)
@@ -80,62 +101,37 @@ fn main(
     let row = group.x + group.y * groups.x;
     if row >= params[0] { return; }
 
+    if lane == 0u { atomicStore(&not_finite, 0u); }
+    workgroupBarrier();
     var place = min(lane, v - 1u);
     var largest = score(row, place);
-    var bad = 0.0;
     for (var j = lane; j < v; j += WG) {
         let x = score(row, j);
-        if (bitcast<u32>(x) & NOT_FINITE) == NOT_FINITE { bad = 1.0; }
+        if (bitcast<u32>(x) & NOT_FINITE) == NOT_FINITE { atomicStore(&not_finite, 1u); }
         if x > largest { place = j; }
         largest = max(largest, x);
     }
-    scores[lane] = largest; places[lane] = place;
-    bad = sum_lanes(lane, bad);
-    for (var half = WG / 2u; half > 0u; half /= 2u) {
-        if lane < half {
-            let other = scores[lane + half];
-            if other > scores[lane] || (other == scores[lane] && places[lane + half] < places[lane]) {
-                scores[lane] = other; places[lane] = places[lane + half];
-            }
-        }
-        workgroupBarrier();
-    }
-    largest = scores[0];
-    var chosen = places[0];
+    var chosen = first_largest(lane, largest, place);
 
     if params[6] == 1u {
+        largest = scores[0];
         let threshold = bitcast<f32>(rows[3u * row + 2u]);
-        // Each lane's stretch of tokens, then the stretch and the token in which the draw falls.
-        let stretch = (v + WG - 1u) / WG;
-        var mass = 0.0;
-        for (var j = lane * stretch; j < min((lane + 1u) * stretch, v); j++) { mass += kept(row, j, threshold, largest); }
-        let total = sum_lanes(lane, mass);
-        workgroupBarrier();
-        sums[lane] = mass;
-        workgroupBarrier();
-        if lane == 0u {
-            let seed = vec2<u32>(rows[3u * row], rows[3u * row + 1u]);
-            var left = uniform_number(params[3], seed) * total;
-            var at = 0u;
-            while at + 1u < WG && left >= sums[at] {
-                left -= sums[at];
-                at++;
-            }
-            for (var j = at * stretch; j < v; j++) {
-                let e = kept(row, j, threshold, largest);
-                if e > 0.0 {
-                    chosen = j;
-                    if left < e { break; }
-                }
-                left -= e;
-            }
+        let seed = vec2<u32>(rows[3u * row], rows[3u * row + 1u]);
+        var best = 0.0;
+        place = chosen;
+        for (var j = lane; j < v; j += WG) {
+            let e = kept(row, j, threshold, largest);
+            if e == 0.0 { continue; }
+            let x = e / exponential(random_bits(params[3] * v + j, seed));
+            if x > best { place = j; }
+            best = max(best, x);
         }
+        chosen = first_largest(lane, best, place);
     }
 
     if lane > 0u { return; }
-    let is_bad = bad > 0.0;
-    if begins[row] == DONE || is_bad {
-        tokens[row * params[2] + params[3]] = select(-1, -2, is_bad && begins[row] != DONE);
+    if begins[row] == DONE || atomicLoad(&not_finite) == 1u {
+        tokens[row * params[2] + params[3]] = select(-2, -1, begins[row] == DONE);
         begins[row] = DONE;
         return;
     }

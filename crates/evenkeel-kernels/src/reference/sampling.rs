@@ -1,7 +1,8 @@
 //! Twin of `shaders/sampling/*.wgsl`: the next token of every row.
 //!
 //! B rows, V vocabulary, M columns of drawn tokens.  Source: Keskar et al. 2019 (repetition penalty), Fan et al. 2018 (top-k),
-//! Holtzman et al. 2020 (top-p), Nguyen et al. 2024 (min-p), Salmon et al. 2011 (Philox2x32-10).
+//! Holtzman et al. 2020 (top-p), Nguyen et al. 2024 (min-p), Maddison et al. 2014 (the largest of noisy logits is a draw),
+//! Salmon et al. 2011 (Philox2x32-10).
 
 use super::map_rows;
 
@@ -125,30 +126,28 @@ fn argmax(scores: &[f32]) -> usize {
     (0..scores.len()).reduce(|best, j| if scores[j] > scores[best] { j } else { best }).unwrap_or(0)
 }
 
+/// The kept token of the largest e / E, where E is exponential: token j with probability e_j / Σ e.
 fn sample(scores: &[f32], threshold: f32, step: usize, seed: [u32; 2], settings: &Settings) -> usize {
-    let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let kept = |x: f32| {
-        let e = f64::from(x - largest).exp();
-        if x >= threshold && e >= f64::from(settings.min_p) { e } else { 0.0 }
+    let chosen = argmax(scores);
+    let race = |(j, &x): (usize, &f32)| {
+        let e = f64::from(x - scores[chosen]).exp();
+        let kept = x >= threshold && e >= f64::from(settings.min_p);
+        let index = (step as u32).wrapping_mul(scores.len() as u32).wrapping_add(j as u32);
+        (j, if kept { e / exponential(random_bits(index, seed)) } else { 0.0 })
     };
-    let total: f64 = scores.iter().map(|&x| kept(x)).sum();
-    let mut left = f64::from(uniform(step as u32, seed)) * total;
-    let mut chosen = argmax(scores);
-    for (j, &x) in scores.iter().enumerate() {
-        let e = kept(x);
-        if e > 0.0 {
-            chosen = j;
-            if left < e {
-                break;
-            }
-        }
-        left -= e;
-    }
-    chosen
+    scores.iter().enumerate().map(race).fold((chosen, 0.0), |best, one| if one.1 > best.1 { one } else { best }).0
 }
 
-/// In [0, 1): number `index` of the stream of `seed`, by Philox2x32-10.
-pub fn uniform(index: u32, seed: [u32; 2]) -> f32 {
+/// -ln u of u = bits / 2³², whose 1 - u is as exact as u.
+fn exponential(bits: u32) -> f64 {
+    let bits = bits | 1;
+    let halvings = bits.leading_zeros();
+    let missing = (f64::from(!(bits << halvings)) + 0.5) / 4_294_967_296.0;
+    f64::from(halvings) * std::f64::consts::LN_2 - (-missing).ln_1p()
+}
+
+/// Number `index` of the stream of `seed`, by Philox2x32-10.
+fn random_bits(index: u32, seed: [u32; 2]) -> u32 {
     const MULTIPLIER: u64 = 0xd256_d193;
     let (mut counter, mut key) = ([index, seed[1]], seed[0]);
     for _ in 0..10 {
@@ -156,7 +155,7 @@ pub fn uniform(index: u32, seed: [u32; 2]) -> f32 {
         counter = [(product >> 32) as u32 ^ key ^ counter[1], product as u32];
         key = key.wrapping_add(0x9e37_79b9);
     }
-    (counter[0] >> 8) as f32 / 16_777_216.0
+    counter[0]
 }
 
 #[cfg(test)]
@@ -166,7 +165,20 @@ mod tests {
     /// Known answers of the Random123 distribution (`kat_vectors`, philox2x32, 10 rounds).
     #[test]
     fn philox_gives_the_published_numbers() {
-        assert_eq!(uniform(0, [0, 0]), (0xff1d_ae59_u32 >> 8) as f32 / 16_777_216.0);
-        assert_eq!(uniform(0xffff_ffff, [0xffff_ffff, 0xffff_ffff]), (0x2c3f_628b_u32 >> 8) as f32 / 16_777_216.0);
+        assert_eq!(random_bits(0, [0, 0]), 0xff1d_ae59);
+        assert_eq!(random_bits(0xffff_ffff, [0xffff_ffff, 0xffff_ffff]), 0x2c3f_628b);
+    }
+
+    #[test]
+    fn exponential_is_exact_at_both_ends() {
+        let exact = [
+            (u32::MAX, 0.5 / 4_294_967_296.0),
+            (1, 32.0 * std::f64::consts::LN_2),
+            (0x8000_0001, std::f64::consts::LN_2),
+            (1 << 20, 12.0 * std::f64::consts::LN_2),
+        ];
+        for (bits, wanted) in exact {
+            assert!((exponential(bits) / wanted - 1.0).abs() < 1e-6, "{bits:#x}: {} for {wanted}", exponential(bits));
+        }
     }
 }

@@ -17,6 +17,7 @@ const PLAIN: Settings = Settings { samples: true, top_k: 0, top_p: 1.0, min_p: 0
 pub const SAMPLING: &[SamplingCase] = &[
     SamplingCase { name: "plain", vocabulary: 67, settings: PLAIN },
     SamplingCase { name: "plain, wide", vocabulary: 2111, settings: PLAIN },
+    SamplingCase { name: "three tokens, flat", vocabulary: 3, settings: Settings { inv_temperature: 0.1, ..PLAIN } },
     SamplingCase { name: "cold", vocabulary: 67, settings: Settings { inv_temperature: 3.0, ..PLAIN } },
     SamplingCase { name: "greedy", vocabulary: 300, settings: Settings { samples: false, ..PLAIN } },
     SamplingCase { name: "top-k", vocabulary: 67, settings: Settings { top_k: 3, ..PLAIN } },
