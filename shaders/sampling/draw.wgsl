@@ -1,15 +1,16 @@
 // The next token of every row: a draw from the kept tokens, or the first largest logit.
-// z = logit (divided or multiplied by the penalty where the token was seen) / temperature, e = exp(z - max z)
-// Kept are the tokens from the row's threshold on (threshold.wgsl) whose e is at least min_p. Each draws an exponential number
-// E; the largest e / E wins, which the token of weight e does with probability e / sum e. (That is Gumbel's maximum of z - ln E.)
-// Two devices that add in another order part only where two tokens tie; where one number falls among sums of e, any of V sums will do.
+// z = logit (divided or multiplied by the penalty where the token was seen) / temperature
+// Kept are the tokens from the row's threshold on (threshold.wgsl). The largest z - ln E wins, where each kept token draws its own
+// exponential number E: token j with probability e^z_j / sum e^z. So two devices, which add in another order, part only where two
+// tokens tie; a number that falls among sums of probabilities falls near one of V borders.
 // logits [B,V]  seen [B,ceil(V/32)] bits  rows: seed (2), threshold of each row [B,3], then the stop tokens
 // tokens [B,M]: column `step` is written, -1 for a row that was done, -2 for logits that are not finite
 // ids, positions, begins [B]: what the next forward pass reads; begins is DONE for a row that is done
-// Source: Keskar et al. 2019, Nguyen et al. 2024; Maddison et al. 2014; Salmon et al. 2011 (Philox2x32-10). Twin: evenkeel-kernels/src/reference/sampling.rs (draw)
+// Source: Keskar et al. 2019; Maddison et al. 2014; Salmon et al. 2011 (Philox2x32-10). Twin: evenkeel-kernels/src/reference/sampling.rs (draw)
 const WG = 256u;
 const DONE = 2147483647;
 const NOT_FINITE = 0x7f800000u;
+const LOWEST = -3.4e38;
 
 @group(0) @binding(0) var<storage, read_write> logits: array<f32>;
 @group(0) @binding(1) var<storage, read_write> seen: array<u32>;
@@ -18,7 +19,7 @@ const NOT_FINITE = 0x7f800000u;
 @group(0) @binding(4) var<storage, read_write> ids: array<i32>;
 @group(0) @binding(5) var<storage, read_write> positions: array<i32>;
 @group(0) @binding(6) var<storage, read_write> begins: array<i32>;
-// [B, V, M, step, context, stop tokens, samples, penalises] and f32 bits of [1 / temperature, min_p, penalty]
+// [B, V, M, step, context, stop tokens, samples, penalises] and f32 bits of [1 / temperature, penalty]
 @group(0) @binding(7) var<storage, read> params: array<u32>;
 
 var<workgroup> scores: array<f32, WG>; // a workgroup owns a row
@@ -29,36 +30,10 @@ fn score(row: u32, j: u32) -> f32 {
     var x = logits[row * params[1] + j];
     let word = row * ((params[1] + 31u) / 32u) + j / 32u;
     if params[7] == 1u && ((seen[word] >> (j % 32u)) & 1u) == 1u {
-        let penalty = bitcast<f32>(params[10]);
+        let penalty = bitcast<f32>(params[9]);
         x = select(x * penalty, x / penalty, x > 0.0);
     }
     return x * bitcast<f32>(params[8]);
-}
-
-// e of a kept token, 0 of another.
-fn kept(row: u32, j: u32, threshold: f32, largest: f32) -> f32 {
-    let x = score(row, j);
-    let e = exp(x - largest);
-    return select(0.0, e, x >= threshold && e >= bitcast<f32>(params[9]));
-}
-
-// The first of the largest scores, of those that lanes hold.
-fn first_largest(lane: u32, mine: f32, place: u32) -> u32 {
-    workgroupBarrier(); // everyone has read the last one
-    scores[lane] = mine;
-    places[lane] = place;
-    workgroupBarrier();
-    for (var half = WG / 2u; half > 0u; half /= 2u) {
-        if lane < half {
-            let other = scores[lane + half];
-            if other > scores[lane] || (other == scores[lane] && places[lane + half] < places[lane]) {
-                scores[lane] = other;
-                places[lane] = places[lane + half];
-            }
-        }
-        workgroupBarrier();
-    }
-    return places[0];
 }
 
 // The high half of a b.
@@ -69,15 +44,15 @@ fn high_product(a: u32, b: u32) -> u32 {
     return (a >> 16u) * (b >> 16u) + (cross >> 16u) + (other >> 16u);
 }
 
-// 32 random bits: number `index` of the stream of a seed.
-fn random_bits(index: u32, seed: vec2<u32>) -> u32 {
+// 32 random bits, twice: pair `index` of the stream of a seed.
+fn random_bits(index: u32, seed: vec2<u32>) -> vec2<u32> {
     var counter = vec2<u32>(index, seed.y);
     var key = seed.x;
     for (var round = 0u; round < 10u; round++) {
         counter = vec2<u32>(high_product(0xd256d193u, counter.x) ^ key ^ counter.y, 0xd256d193u * counter.x);
         key += 0x9e3779b9u;
     }
-    return counter.x;
+    return counter;
 }
 
 // -ln u of u = bits / 2^32, as exact near u = 1, where races are won, as elsewhere: ln's own error differs from device to device.
@@ -103,31 +78,37 @@ fn main(
 
     if lane == 0u { atomicStore(&not_finite, 0u); }
     workgroupBarrier();
-    var place = min(lane, v - 1u);
-    var largest = score(row, place);
-    for (var j = lane; j < v; j += WG) {
-        let x = score(row, j);
-        if (bitcast<u32>(x) & NOT_FINITE) == NOT_FINITE { atomicStore(&not_finite, 1u); }
-        if x > largest { place = j; }
-        largest = max(largest, x);
-    }
-    var chosen = first_largest(lane, largest, place);
-
-    if params[6] == 1u {
-        largest = scores[0];
-        let threshold = bitcast<f32>(rows[3u * row + 2u]);
-        let seed = vec2<u32>(rows[3u * row], rows[3u * row + 1u]);
-        var best = 0.0;
-        place = chosen;
-        for (var j = lane; j < v; j += WG) {
-            let e = kept(row, j, threshold, largest);
-            if e == 0.0 { continue; }
-            let x = e / exponential(random_bits(params[3] * v + j, seed));
-            if x > best { place = j; }
+    let threshold = bitcast<f32>(rows[3u * row + 2u]);
+    let seed = vec2<u32>(rows[3u * row], rows[3u * row + 1u]);
+    let pairs = (v + 1u) / 2u;
+    var best = LOWEST;
+    var chosen = 0u;
+    for (var pair = lane; pair < pairs; pair += WG) {
+        var bits = vec2<u32>();
+        if params[6] == 1u { bits = random_bits(params[3] * pairs + pair, seed); }
+        for (var j = 2u * pair; j < min(2u * pair + 2u, v); j++) {
+            var x = score(row, j);
+            if (bitcast<u32>(x) & NOT_FINITE) == NOT_FINITE { atomicStore(&not_finite, 1u); }
+            if params[6] == 1u { x = select(LOWEST, x - log(exponential(bits[j % 2u])), x >= threshold); }
+            if x > best { chosen = j; }
             best = max(best, x);
         }
-        chosen = first_largest(lane, best, place);
     }
+    // The first of the largest.
+    scores[lane] = best;
+    places[lane] = chosen;
+    workgroupBarrier();
+    for (var half = WG / 2u; half > 0u; half /= 2u) {
+        if lane < half {
+            let other = scores[lane + half];
+            if other > scores[lane] || (other == scores[lane] && places[lane + half] < places[lane]) {
+                scores[lane] = other;
+                places[lane] = places[lane + half];
+            }
+        }
+        workgroupBarrier();
+    }
+    chosen = places[0];
 
     if lane > 0u { return; }
     if begins[row] == DONE || atomicLoad(&not_finite) == 1u {

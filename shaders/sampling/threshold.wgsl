@@ -1,17 +1,17 @@
-// The smallest z that a row's kept tokens have: top-k, then top-p.
+// The smallest z that a row's kept tokens have: top-k, then top-p, then min-p.
 // z = logit (divided or multiplied by the penalty where the token was seen) / temperature, e = exp(z - max z)
 // Kept are the tokens with z at least the k-th largest, and at least the largest number from which on e sums to top_p of what
-// top-k keeps. All of equal z are kept or none.
+// top-k keeps, and e at least min_p. All of equal z are kept or none.
 // logits [B,V]  seen [B,ceil(V/32)] bits  rows [B,3]: the third number of each is written, as its bits
 // One workgroup per row. Thresholds are found bit by bit, in integers that sort like z.
-// Source: Fan et al. 2018, Holtzman et al. 2020. Twin: evenkeel-kernels/src/reference/sampling.rs (threshold)
+// Source: Fan et al. 2018, Holtzman et al. 2020, Nguyen et al. 2024. Twin: evenkeel-kernels/src/reference/sampling.rs (threshold)
 const WG = 256u;
 const LOWEST = -3.4e38;
 
 @group(0) @binding(0) var<storage, read_write> logits: array<f32>;
 @group(0) @binding(1) var<storage, read_write> seen: array<u32>;
 @group(0) @binding(2) var<storage, read_write> rows: array<u32>;
-// [B, V, penalises] and f32 bits of 1 / temperature; top_k; f32 bits of [top_p, penalty]
+// [B, V, penalises] and f32 bits of 1 / temperature; top_k; f32 bits of [top_p, penalty, min_p]
 @group(0) @binding(3) var<storage, read> params: array<u32>;
 
 var<workgroup> sums: array<f32, WG>;
@@ -95,6 +95,9 @@ fn main(
         }
         threshold = max(threshold, of_top_k);
     }
+
+    let min_p = bitcast<f32>(params[7]);
+    if min_p > 0.0 { threshold = max(threshold, key_of(largest + log(min_p))); }
 
     if lane == 0u { rows[3u * row + 2u] = select(bitcast<u32>(LOWEST), bits_of(threshold), threshold > 0u); }
 }

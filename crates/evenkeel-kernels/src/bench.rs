@@ -3,6 +3,8 @@
 //! The clock is an argument: the crate reads no time itself. Unless a row says otherwise it is forward and backward together. Short
 //! work is done several times before one result is read, so that the read is not what is measured.
 
+use std::cell::Cell;
+
 use burn::tensor::{Device, Distribution, Int, Tensor, Transaction};
 
 use crate::launch::{Variant, variant, with_variant};
@@ -326,10 +328,16 @@ impl<C: Fn() -> f64, T: FnMut(BenchRow)> Bench<'_, C, T> {
     async fn draw(&mut self, [b, v]: [usize; 2]) {
         let device = self.device.clone().inner();
         let logits = self.random([b, v]).inner();
-        let settings = Settings { samples: true, top_k: 0, top_p: 1.0, min_p: 0.0, inv_temperature: 1.0, penalty: 1.0, context: v };
+        let settings = Settings { samples: true, top_k: 0, top_p: 1.0, min_p: 0.0, inv_temperature: 1.0, penalty: 1.0, context: 1 << 30 };
         let starts: Vec<_> = (0..b as u64).map(|seed| Start { seed, context: &[0], begins: 0 }).collect();
-        let drawing = Drawing::new(&starts, &[], 1, v, &settings, &device);
-        let ours = || draw(logits.clone(), drawing.clone(), 0, &settings).ids.float();
+        // Handed on from draw to draw, as a rollout does: what somebody else holds would be copied first.
+        let drawing = Cell::new(Some(Drawing::new(&starts, &[], 1, v, &settings, &device)));
+        let ours = || {
+            let drawn = draw(logits.clone(), drawing.take().expect("put back below"), 0, &settings);
+            let ids = drawn.ids.clone().float();
+            drawing.set(Some(drawn));
+            ids
+        };
         let burns = || stock::draw(logits.clone()).float();
         self.row("draw", format!("B {b}, V {v}"), Work::new(10 * b * v, b * v), ours, burns).await;
     }

@@ -743,11 +743,12 @@ impl Untracked for CubeBackend {
         let penalises = u32::from(settings.penalises());
         let wg = [("WG", row_lanes(v))];
         if settings.has_threshold() {
-            let params = [b as u32, v as u32, penalises, inv_temperature.to_bits(), top_k as u32, top_p.to_bits(), penalty.to_bits()];
+            let bits = [top_p, penalty, min_p].map(f32::to_bits);
+            let params = [&[b as u32, v as u32, penalises, inv_temperature.to_bits(), top_k as u32], bits.as_slice()].concat();
             launch(Specialised::new(&SAMPLING_THRESHOLD, &wg), b, &[&logits, &seen, &facts], &params);
         }
         let sizes = [b, v, most, step, context, stops].map(|x| x as u32);
-        let rest = [u32::from(samples), penalises, inv_temperature.to_bits(), min_p.to_bits(), penalty.to_bits()];
+        let rest = [u32::from(samples), penalises, inv_temperature.to_bits(), penalty.to_bits()];
         let bindings = [&logits, &seen, &facts, &tokens, &ids, &positions, &begins];
         launch(Specialised::new(&SAMPLING_DRAW, &wg), b, &bindings, &[sizes.as_slice(), &rest].concat());
         (facts, seen, tokens, ids, positions, begins)

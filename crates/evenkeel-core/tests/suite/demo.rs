@@ -65,7 +65,7 @@ fn a_few_steps_of_every_stage() {
 /// Half of the demo's default size; the claims are those of the whole.
 #[test]
 fn preferences_raise_gold_and_only_the_anchor_keeps_it() {
-    let plan = Plan { seed: 1, sft_steps: 250, ranked_prompts: 1024, ppo_iterations: 20, dpo_steps: 50, held_out: 192, ..Plan::default() };
+    let plan = Plan { seed: 1, sft_steps: 250, ranked_prompts: 1024, ppo_iterations: 40, dpo_steps: 50, held_out: 192, ..Plan::default() };
     let (outcome, _) = pipeline(&plan);
     let report = &outcome.report;
     let of = |model: &str| report.of(model).unwrap_or_else(|| panic!("{model} is not compared"));

@@ -31,7 +31,7 @@ pub struct Settings {
 impl Settings {
     /// Whether there is a threshold to find.
     pub fn has_threshold(&self) -> bool {
-        self.samples && (self.top_k > 0 || self.top_p < 1.0)
+        self.samples && (self.top_k > 0 || self.top_p < 1.0 || self.min_p > 0.0)
     }
 
     /// Whether tokens already seen count.
@@ -67,7 +67,7 @@ pub fn threshold(logits: &[f32], seen: &[i32], v: usize, settings: &Settings) ->
             });
             lowest = sorted[last.unwrap_or(kept.len().saturating_sub(1))];
         }
-        lowest
+        lowest.max(sorted[0] + settings.min_p.ln())
     })
 }
 
@@ -102,7 +102,7 @@ pub fn draw(logits: &[f32], rows: Rows, step: usize, v: usize, settings: &Settin
         }
         let facts = &rows.facts[ROW * row..][..ROW];
         let seed = [facts[0] as u32, facts[1] as u32];
-        let id = if settings.samples { sample(&scores, f32::from_bits(facts[2] as u32), step, seed, settings) } else { argmax(&scores) };
+        let id = if settings.samples { sample(&scores, f32::from_bits(facts[2] as u32), step, seed) } else { argmax(&scores) };
         *token = id as i32;
         if settings.penalises() {
             rows.seen[row * v.div_ceil(32) + id / 32] |= (1u32 << (id % 32)) as i32;
@@ -126,16 +126,14 @@ fn argmax(scores: &[f32]) -> usize {
     (0..scores.len()).reduce(|best, j| if scores[j] > scores[best] { j } else { best }).unwrap_or(0)
 }
 
-/// The kept token of the largest e / E, where E is exponential: token j with probability e_j / Σ e.
-fn sample(scores: &[f32], threshold: f32, step: usize, seed: [u32; 2], settings: &Settings) -> usize {
-    let chosen = argmax(scores);
-    let race = |(j, &x): (usize, &f32)| {
-        let e = f64::from(x - scores[chosen]).exp();
-        let kept = x >= threshold && e >= f64::from(settings.min_p);
-        let index = (step as u32).wrapping_mul(scores.len() as u32).wrapping_add(j as u32);
-        (j, if kept { e / exponential(random_bits(index, seed)) } else { 0.0 })
+/// The kept token of the largest z - ln E, where E is exponential: token j with probability e^z_j / Σ e^z.
+fn sample(scores: &[f32], threshold: f32, step: usize, seed: [u32; 2]) -> usize {
+    let noisy = |(j, &x): (usize, &f32)| {
+        let pair = (step as u32).wrapping_mul(scores.len().div_ceil(2) as u32).wrapping_add(j as u32 / 2);
+        let noise = -exponential(random_bits(pair, seed)[j % 2]).ln();
+        (j, if x >= threshold { f64::from(x) + noise } else { f64::NEG_INFINITY })
     };
-    scores.iter().enumerate().map(race).fold((chosen, 0.0), |best, one| if one.1 > best.1 { one } else { best }).0
+    scores.iter().enumerate().map(noisy).fold((0, f64::NEG_INFINITY), |best, one| if one.1 > best.1 { one } else { best }).0
 }
 
 /// -ln u of u = bits / 2³², whose 1 - u is as exact as u.
@@ -146,8 +144,8 @@ fn exponential(bits: u32) -> f64 {
     f64::from(halvings) * std::f64::consts::LN_2 - (-missing).ln_1p()
 }
 
-/// Number `index` of the stream of `seed`, by Philox2x32-10.
-fn random_bits(index: u32, seed: [u32; 2]) -> u32 {
+/// Pair `index` of the stream of `seed`, by Philox2x32-10.
+fn random_bits(index: u32, seed: [u32; 2]) -> [u32; 2] {
     const MULTIPLIER: u64 = 0xd256_d193;
     let (mut counter, mut key) = ([index, seed[1]], seed[0]);
     for _ in 0..10 {
@@ -155,7 +153,7 @@ fn random_bits(index: u32, seed: [u32; 2]) -> u32 {
         counter = [(product >> 32) as u32 ^ key ^ counter[1], product as u32];
         key = key.wrapping_add(0x9e37_79b9);
     }
-    counter[0]
+    counter
 }
 
 #[cfg(test)]
@@ -165,8 +163,8 @@ mod tests {
     /// Known answers of the Random123 distribution (`kat_vectors`, philox2x32, 10 rounds).
     #[test]
     fn philox_gives_the_published_numbers() {
-        assert_eq!(random_bits(0, [0, 0]), 0xff1d_ae59);
-        assert_eq!(random_bits(0xffff_ffff, [0xffff_ffff, 0xffff_ffff]), 0x2c3f_628b);
+        assert_eq!(random_bits(0, [0, 0]), [0xff1d_ae59, 0x6cd1_0df2]);
+        assert_eq!(random_bits(0xffff_ffff, [0xffff_ffff, 0xffff_ffff]), [0x2c3f_628b, 0xab4f_d7ad]);
     }
 
     #[test]

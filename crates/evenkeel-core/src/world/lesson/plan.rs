@@ -50,7 +50,7 @@ impl Default for Plan {
             sft_rows: 64,
             ranked_prompts: 1024,
             reward_epochs: 2.0,
-            ppo_iterations: 20,
+            ppo_iterations: 40,
             ppo_rows: 64,
             kl_coef: 0.5,
             dpo_steps: 80,
@@ -77,7 +77,7 @@ impl Plan {
     /// `micro` for tests: it shows every part at work, 50 steps of each run, and learns next to nothing.
     pub fn presets() -> BTreeMap<String, Self> {
         let small = Self::default();
-        let tiny = Self { hidden_size: 64, sft_steps: 200, ranked_prompts: 512, ppo_iterations: 16, ..small.clone() };
+        let tiny = Self { hidden_size: 64, sft_steps: 200, ranked_prompts: 512, ppo_iterations: 32, ..small.clone() };
         let micro = Self {
             hidden_size: 32,
             num_hidden_layers: 1,
@@ -166,7 +166,7 @@ impl Plan {
 
     /// Rewards are normalised to unit variance, so that β means the same whatever the reward model's scale.
     pub fn ppo(&self, kl_coef: f64, seed: u64) -> Recipe {
-        let mut recipe = self.recipe(Stage::Ppo, 3e-4, self.ppo_rows);
+        let mut recipe = self.recipe(Stage::Ppo, 1.5e-4, self.ppo_rows);
         recipe.seed = seed;
         recipe.training.max_steps = self.ppo_iterations;
         recipe.training.lr_scheduler_type = SchedulerType::Constant;
