@@ -89,6 +89,12 @@ export function createConductor(store, settings, connect) {
     if (ready) open(kept?.plan ?? settings.plan(ready.plans), Boolean(kept), playing);
   }
 
+  /** What can be gone on with is no longer what the worker said first. @param {{unfinished?: undefined, own?: undefined}} kept */
+  function tellKept(kept) {
+    ready = { ...ready, ...kept };
+    store.hear({ event: "page_kept", kept });
+  }
+
   return {
     start() {
       session = connect(hear);
@@ -102,8 +108,17 @@ export function createConductor(store, settings, connect) {
     /** The kept lesson is thrown away. */
     forget() {
       send({ command: "forget" });
-      ready = { ...ready, unfinished: undefined };
-      store.hear(ready);
+      tellKept({ unfinished: undefined });
+    },
+    /** The kept run on the visitor's own model goes on. */
+    resumeOwn() {
+      tellKept({ own: undefined });
+      send({ command: "train", resume: true });
+    },
+    /** It is thrown away. */
+    forgetOwn() {
+      send({ command: "forget_own" });
+      tellKept({ own: undefined });
     },
     /** Another worker, which goes on from the last checkpoint. */
     restart() {

@@ -18,7 +18,7 @@ export function buildNotices(root, app, looking) {
   const { store, conductor } = app;
   const noGpu = notice("warn", words(h("p"), "problem.nogpu"), button("problem.cpu", () => conductor.openOn("cpu")), watch(app));
   noGpu.hidden = true;
-  root.append(noGpu, resumeNotice(app), problemNotice(app), warningNotice(app), recordingBar(app));
+  root.append(noGpu, resumeNotice(app), resumeOwnNotice(app), problemNotice(app), warningNotice(app), recordingBar(app));
   whenChanged(store, noGpu, ({ opened }) => [opened], async (opened) => {
     noGpu.hidden = opened || (await looking) !== null;
   });
@@ -38,6 +38,18 @@ function resumeNotice({ store, conductor }) {
     const kept = ready?.unfinished;
     box.hidden = !kept || opened;
     if (kept) words(text, "resume.text", { run: runName(kept.stage || "base"), step: kept.step });
+  });
+  return box;
+}
+
+/** @param {App} app */
+function resumeOwnNotice({ store, conductor }) {
+  const text = h("p");
+  const box = notice("info", text, button("resume.yes", () => conductor.resumeOwn(), { class: "primary" }), button("resume.no", () => conductor.forgetOwn()));
+  whenChanged(store, box, ({ ready }) => [ready], (ready) => {
+    const kept = ready?.own;
+    box.hidden = !kept;
+    if (kept) words(text, "resume.own", { run: runName(kept.stage), step: kept.step });
   });
   return box;
 }

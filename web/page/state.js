@@ -83,7 +83,7 @@ export function initial() {
 
 /**
  * Events of the page's own: `page_open` (everything is forgotten but what the worker said of itself), `page_leave` (everything is),
- * `page_dismiss`, `page_look` and `page_ask`.
+ * `page_kept` (what can be gone on with), `page_dismiss`, `page_look` and `page_ask`.
  * @param {State} state @param {any} event @returns {State}
  */
 export function reduce(state, event) {
@@ -92,6 +92,8 @@ export function reduce(state, event) {
       return { ...initial(), ready: state.ready, opened: true, recorded: event.recorded };
     case "page_leave":
       return initial();
+    case "page_kept":
+      return { ...state, ready: { ...state.ready, ...event.kept } };
     case "page_dismiss":
       return { ...state, problem: null, warnings: [] };
     case "page_look":

@@ -36,7 +36,7 @@ fn main() -> Result<()> {
     let begun = Instant::now();
     let mut events: Vec<(f64, Event)> = Vec::new();
     let mut hear = |event: Event| events.push((begun.elapsed().as_secs_f64(), event));
-    hear(Event::Ready { version: env!("CARGO_PKG_VERSION").into(), plans, recipes: [].into(), unfinished: None });
+    hear(Event::Ready { version: env!("CARGO_PKG_VERSION").into(), plans, recipes: [].into(), unfinished: None, own: None });
     let mut player = Player::new(Nowhere, Box::new(move || begun.elapsed().as_secs_f64()));
     pollster::block_on(async {
         player.open(&plan, &Device::flex(), "CPU", false, &mut hear).await?;

@@ -27,6 +27,8 @@ const LOGIT_COPIES: u64 = 2;
 /// Logits that exist at once, and rows of them that always do (`evenkeel_kernels::head_logprob`).
 const MOST_LOGITS: u64 = 1 << 22;
 const LOGIT_ROWS: u64 = 64;
+/// Sequences shorter than this part (one in 2⁶) of what was asked for are not worth proposing.
+const MOST_HALVINGS: u32 = 6;
 
 /// What a model is, as far as memory goes.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -142,13 +144,10 @@ impl Estimate<'_> {
 
     /// Sequences and tokens of the largest forward pass that is trained on.
     fn micro_batch(&self) -> (u64, u64) {
-        let training = &self.recipe.training;
+        let rows = self.micro_batch_rows() as u64;
         match &self.recipe.ppo {
-            Some(ppo) => {
-                let split = (ppo.num_mini_batches * training.gradient_accumulation_steps).max(1);
-                (ppo.rollout_batch_size.div_ceil(split) as u64, self.data.longest + ppo.response_length as u64)
-            }
-            None => (training.per_device_train_batch_size as u64 * self.data.per_row.max(1), self.data.longest),
+            Some(ppo) => (rows, self.data.longest + ppo.response_length as u64),
+            None => (rows * self.data.per_row.max(1), self.data.longest),
         }
     }
 
@@ -158,17 +157,67 @@ impl Estimate<'_> {
         ppo.rollout_batch_size as u64 * (self.data.longest + ppo.response_length as u64) * self.policy.layers * self.policy.cache
     }
 
-    /// Refuses a run that needs more than `available` bytes; what the system does not tell refuses nothing.
+    /// Refuses a run that needs more than `available` bytes, with settings that would fit; what the system does not tell refuses nothing.
+    ///
+    /// # Errors
+    /// Both numbers, and the settings.
     pub fn check(&self, available: Option<u64>) -> Result<(), Error> {
         let needed = self.memory();
         match available {
             Some(available) if needed > available => Err(Error::input(
                 "memory",
                 format!("the run needs about {} and {} are free", figures::bytes(needed), figures::bytes(available)),
-                "set gradient_checkpointing = true, lower per_device_train_batch_size (raise gradient_accumulation_steps to keep the step) or data.max_length, or take a smaller model",
+                self.what_fits(available).unwrap_or_else(|| "no batch of this model fits: take a smaller model".into()),
             )),
             _ => Ok(()),
         }
+    }
+
+    /// The settings nearest to these with which the run needs no more than `available` bytes, as a sentence.
+    ///
+    /// Tried in this order: smaller batches that accumulate to the same step, then gradient checkpointing as well (both compute what
+    /// was asked for), then shorter sequences. `None`: weights and moments alone are too much.
+    fn what_fits(&self, available: u64) -> Option<String> {
+        for (checkpointing, halvings) in [(false, 0), (true, 0)].into_iter().chain((1..=MOST_HALVINGS).map(|halvings| (true, halvings))) {
+            let rows = self.micro_batch_rows();
+            for parts in (1..=rows).filter(|parts| rows.is_multiple_of(*parts)) {
+                let Some((recipe, longest)) = self.smaller(parts, checkpointing, halvings) else { continue };
+                let smaller = Estimate { recipe: &recipe, data: Amount { longest, ..self.data }, device: self.device.clone(), ..*self };
+                let needed = smaller.memory();
+                if needed <= available {
+                    return Some(format!("set {}, which needs about {}", changes(self.recipe, &recipe), figures::bytes(needed)));
+                }
+            }
+        }
+        None
+    }
+
+    /// Rows of one forward pass.
+    fn micro_batch_rows(&self) -> usize {
+        let training = &self.recipe.training;
+        match &self.recipe.ppo {
+            Some(ppo) => ppo.rollout_batch_size.div_ceil((ppo.num_mini_batches * training.gradient_accumulation_steps).max(1)),
+            None => training.per_device_train_batch_size,
+        }
+    }
+
+    /// The recipe with each forward pass in `parts`, and sequences (of PPO: responses) halved so many times, with the longest sequence
+    /// that is left; `None` where that is no recipe: nothing is left of a sequence.
+    fn smaller(&self, parts: usize, checkpointing: bool, halvings: u32) -> Option<(Recipe, u64)> {
+        let mut recipe = self.recipe.clone();
+        let training = &mut recipe.training;
+        training.gradient_checkpointing |= checkpointing;
+        training.gradient_accumulation_steps *= parts;
+        let mut longest = self.data.longest;
+        match &mut recipe.ppo {
+            Some(ppo) => ppo.response_length >>= halvings,
+            None => training.per_device_train_batch_size /= parts,
+        }
+        if halvings > 0 && recipe.ppo.is_none() {
+            longest >>= halvings;
+            recipe.data.max_length = longest as usize;
+        }
+        recipe.problems().is_empty().then_some((recipe, longest))
     }
 
     /// Some facts for a person, each with its label.
@@ -202,6 +251,20 @@ impl Estimate<'_> {
             ("memory", format!("about {}{free}", figures::bytes(self.memory()))),
         ]
     }
+}
+
+/// What `after` sets otherwise than `before`, as a recipe writes it.
+fn changes(before: &Recipe, after: &Recipe) -> String {
+    let [before, after] = [before, after].map(|recipe| serde_json::to_value(recipe).unwrap_or_default());
+    let mut changes = Vec::new();
+    for (section, fields) in after.as_object().into_iter().flatten() {
+        for (field, value) in fields.as_object().into_iter().flatten() {
+            if before[section][field] != *value {
+                changes.push(format!("{section}.{field} = {value}"));
+            }
+        }
+    }
+    changes.join(", ")
 }
 
 fn schedule(recipe: &Recipe) -> String {
@@ -240,12 +303,35 @@ mod tests {
         assert_eq!(plan.check(None), Ok(()));
         assert_eq!(plan.check(Some(plan.memory())), Ok(()));
         let error = plan.check(Some(plan.memory() - 1)).unwrap_err().to_string();
-        assert!(
-            error.starts_with(&format!("memory: the run needs about {}", figures::bytes(plan.memory())))
-                && error.contains("per_device_train_batch_size"),
-            "{error}"
-        );
+        assert!(error.starts_with(&format!("memory: the run needs about {}", figures::bytes(plan.memory()))), "{error}");
         let text: String = plan.facts(Some(1 << 30)).into_iter().map(|(_, fact)| fact).collect();
         assert!(text.contains("1,000,000 parameters") && text.contains("; 10 rows held out") && text.contains("of 1.0 GiB free"), "{text}");
+    }
+    /// The proposal is worth what it says: a recipe with it fits, and what is next nearer to the wish does not.
+    #[test]
+    fn the_settings_that_are_proposed_fit() {
+        let dpo = Recipe::default_for(Stage::Dpo);
+        let of = |batch, accumulation, checkpointing| {
+            let mut recipe = dpo.clone();
+            recipe.training.per_device_train_batch_size = batch;
+            recipe.training.gradient_accumulation_steps = accumulation;
+            recipe.training.gradient_checkpointing = checkpointing;
+            plan(&recipe).memory()
+        };
+        let batch = dpo.training.per_device_train_batch_size;
+        assert_eq!((batch, dpo.training.gradient_accumulation_steps), (8, 1));
+        let proposed = |recipe: &Recipe, available| plan(recipe).what_fits(available);
+        let [half, one, one_again] = [of(4, 2, false), of(1, 8, false), of(1, 8, true)];
+        let wanted = "set training.per_device_train_batch_size = 4, training.gradient_accumulation_steps = 2, which needs about";
+        assert!(proposed(&dpo, half).unwrap().starts_with(wanted), "{:?}", proposed(&dpo, half));
+        assert!(proposed(&dpo, half - 1).unwrap().contains("per_device_train_batch_size = 2"));
+        assert!(proposed(&dpo, one - 1).unwrap().contains("gradient_checkpointing = true"));
+        let shorter = proposed(&dpo, one_again - 1).unwrap();
+        assert!(shorter.contains("data.max_length = 50") && shorter.contains("checkpointing = true"), "{shorter}");
+        assert_eq!(proposed(&dpo, BASE), None, "the weights alone are more");
+
+        let ppo = Recipe::default_for(Stage::Ppo);
+        let answer = proposed(&ppo, plan(&ppo).memory() - 1).unwrap();
+        assert!(answer.contains("training.gradient_accumulation_steps = 2,"), "{answer}");
     }
 }

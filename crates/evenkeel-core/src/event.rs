@@ -54,6 +54,9 @@ pub enum Event {
         /// A lesson that can be gone on with.
         #[serde(skip_serializing_if = "Option::is_none")]
         unfinished: Option<Unfinished>,
+        /// A run on the visitor's own model that can be gone on with.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        own: Option<UnfinishedOwn>,
     },
     /// The device in use, and whether its kernels agree with their CPU twins.
     Device {
@@ -134,6 +137,13 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Unfinished {
     pub plan: Plan,
+    pub stage: String,
+    pub step: u64,
+}
+
+/// A run on the visitor's own model that was interrupted, and its newest checkpoint.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UnfinishedOwn {
     pub stage: String,
     pub step: u64,
 }
@@ -261,8 +271,10 @@ pub enum Command {
     Save { model: String },
     /// Look at a run on the visitor's own model and data before it starts.
     Estimate { recipe: serde_json::Value, model: Vec<File>, data: File },
-    /// Start it.
-    Train,
+    /// Start it, or go on with the unfinished one.
+    Train { resume: bool },
     /// Forget the lesson that is kept.
     Forget,
+    /// Forget the run on the visitor's own model that is kept.
+    ForgetOwn,
 }

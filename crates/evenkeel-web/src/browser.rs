@@ -33,6 +33,15 @@ pub fn seconds() -> f64 {
     call(&performance, "now", &[]).ok().and_then(|now| now.as_f64()).unwrap_or(0.0) / 1e3
 }
 
+/// Bytes that a run may take: what the browser says of the machine, which it rounds and caps, and on the CPU no more than WebAssembly
+/// can address. `None` where it says nothing.
+pub fn memory(on_cpu: bool) -> Option<u64> {
+    const GIB: f64 = (1u64 << 30) as f64;
+    const ADDRESSABLE: u64 = 4 << 30;
+    let machine = get(&get(&js_sys::global(), "navigator"), "deviceMemory").as_f64().map(|gib| (gib * GIB) as u64);
+    if on_cpu { Some(machine.map_or(ADDRESSABLE, |bytes| bytes.min(ADDRESSABLE))) } else { machine }
+}
+
 /// Lets the event loop go round: messages that wait are heard, and `seconds` pass.
 pub async fn rest(seconds: f64) {
     let promise = Promise::new(&mut |resolve, _| {

@@ -1,13 +1,17 @@
 //! The visitor's own model and data: looked at before anything starts, then trained by the run loop of the command line.
 
+use std::cell::RefCell;
+
 use evenkeel_core::data::{self, DataFiles, Rows};
 use evenkeel_core::estimate::{Estimate, Size};
 use evenkeel_core::event::{Event, File};
-use evenkeel_core::model::{Head, Model, ModelConfig, NamedFiles, Pretrained, load, load_text};
+use evenkeel_core::model::{Head, Model, ModelConfig, NamedFiles, Pretrained, load, load_text, save};
 use evenkeel_core::recipe::{Recipe, Stage};
 use evenkeel_core::train::run::{Commands, Front, Models, Store, run};
 use evenkeel_core::{Error, Result};
 use evenkeel_kernels::Selected;
+
+use crate::kept::{self, Input, RunStore};
 
 /// What has been looked at and can be started, and the judge for PPO.
 #[derive(Default)]
@@ -16,16 +20,23 @@ pub struct Own {
     reward: Option<Model>,
 }
 
+/// Where a run would compute, and the bytes that it may take there, if known.
+pub struct Place {
+    pub device: String,
+    pub memory: Option<u64>,
+}
+
 struct Ready {
     recipe: Recipe,
     files: NamedFiles,
+    data: File,
     rows: Rows,
 }
 
 /// The one file of rows that the visitor dropped.
-struct OneFile(File);
+struct OneFile<'a>(&'a File);
 
-impl DataFiles for OneFile {
+impl DataFiles for OneFile<'_> {
     fn for_each_piece(&self, name: &str, each: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let known = name.to_lowercase();
         if known.ends_with(".jsonl") || known.ends_with(".json") {
@@ -37,15 +48,15 @@ impl DataFiles for OneFile {
 
 impl Own {
     /// What a run will take, and what is wrong with it.
-    pub fn estimate(&mut self, recipe: serde_json::Value, model: Vec<File>, data: File, device: &str) -> Event {
+    pub fn estimate(&mut self, recipe: serde_json::Value, model: Vec<File>, data: File, on: &Place) -> Event {
         self.ready = None;
-        match self.look(recipe, model, data, device) {
+        match self.look(recipe, model, data, on) {
             Ok(event) => event,
             Err(problems) => Event::Estimate { text: String::new(), steps: 0, bytes: 0, problems },
         }
     }
 
-    fn look(&mut self, recipe: serde_json::Value, model: Vec<File>, data: File, device: &str) -> std::result::Result<Event, Vec<String>> {
+    fn look(&mut self, recipe: serde_json::Value, model: Vec<File>, data: File, on: &Place) -> std::result::Result<Event, Vec<String>> {
         let one = |error: Error| vec![error.to_string()];
         let mut recipe: Recipe = serde_json::from_value(recipe).map_err(|error| vec![format!("the recipe: {error}")])?;
         let files = NamedFiles { place: "model".into(), files: model.into_iter().map(|file| (file.name, file.bytes)).collect() };
@@ -70,11 +81,10 @@ impl Own {
         let text = load_text(&files, &config).map_err(one)?;
         let longest = data::longest_sequence(&recipe, &config).map_err(one)?;
         let mut lines = Vec::new();
-        let name = data.name.clone();
         let rows =
-            data::load(&recipe, text.as_ref(), config.vocab_size, longest, &OneFile(data), &mut |line| lines.push(line)).map_err(one)?;
+            data::load(&recipe, text.as_ref(), config.vocab_size, longest, &OneFile(&data), &mut |line| lines.push(line)).map_err(one)?;
         if rows.train.is_empty() {
-            return Err(vec![format!("{name} has no row left to train on: see the notes of the rows that were left out")]);
+            return Err(vec![format!("{} has no row left to train on: see the notes of the rows that were left out", data.name)]);
         }
         let estimate = Estimate {
             recipe: &recipe,
@@ -82,47 +92,81 @@ impl Own {
             reward: self.reward.as_ref().map(|model| Size::of(&model.config, Head::Score)),
             data: rows.amount,
             eval_rows: rows.eval.as_ref().map_or(0, |eval| eval.len() as u64),
-            device: device.to_string(),
+            device: on.device.clone(),
         };
-        let facts = estimate.facts(None).into_iter().map(|(label, fact)| format!("{label}: {fact}"));
+        estimate.check(on.memory).map_err(one)?;
+        let facts = estimate.facts(on.memory).into_iter().map(|(label, fact)| format!("{label}: {fact}"));
         let text = facts.chain(lines).collect::<Vec<_>>().join("\n");
         let event = Event::Estimate { text, steps: estimate.steps(), bytes: estimate.memory(), problems: vec![] };
-        self.ready = Some(Ready { recipe, files, rows });
+        self.ready = Some(Ready { recipe, files, data, rows });
         Ok(event)
     }
 
-    /// Trains what was looked at last. → the run's name and its model, to be talked to.
+    /// Trains what was looked at last, or goes on with the run that is kept. → the run's name and its model, to be talked to.
     ///
     /// # Errors
-    /// Nothing was looked at; the files, the device, the storage.
+    /// Nothing was looked at or kept; the files, the device, the storage.
     pub async fn train<S: Store, C: Commands>(
         &mut self,
-        selected: &Selected,
+        resume: bool,
+        on: (&Selected, &Place),
         store: &mut S,
         commands: &mut C,
         say: &mut dyn FnMut(Event),
     ) -> Result<(String, Pretrained)> {
+        let (selected, place) = on;
+        if resume {
+            self.reopen(store, selected, place).await?;
+        }
         let none = || Error::input("train", "came before an estimate", "look at the run first");
-        let Ready { recipe, files, rows } = self.ready.take().ok_or_else(none)?;
+        let Ready { recipe, mut files, data, rows } = self.ready.take().ok_or_else(none)?;
         let name = format!("own {}", recipe.stage.name());
+        if !resume && let Err(error) = kept::begin(store, &recipe, &mut files.files, data).await {
+            say(Event::Warning { message: format!("This run will not survive a reload ({error}).") });
+        }
         let mut models = Models::new(&recipe, load(&files, &selected.device)?);
         models.reward = self.reward.clone();
         let (text, sampling) = (models.text.clone(), models.sampling.clone());
-        let mut tell = |event: Event| {
-            say(match event {
-                // The page tells these runs from the lesson's by their name.
-                Event::Started { total_steps, parameters, device, .. } => {
-                    Event::Started { stage: name.clone(), total_steps, parameters, device }
+        let said = RefCell::default();
+        let mut run_store = RunStore::new(store, &said);
+        let mut earlier = if resume { run_store.events().await? } else { Vec::new() };
+        let mut tell = |event: Event| match event {
+            // The page tells these runs from the lesson's by their name.
+            Event::Started { total_steps, parameters, device, .. } => {
+                say(Event::Started { stage: name.clone(), total_steps, parameters, device });
+                earlier.drain(..).for_each(|event| {
+                    said.borrow_mut().push(event.clone());
+                    say(event);
+                });
+            }
+            event => {
+                if kept::step_of(&event).is_some() {
+                    said.borrow_mut().push(event.clone());
                 }
-                event => event,
-            });
+                say(event);
+            }
         };
-        let front = Front { store, on_event: &mut tell, commands, device: selected.name.clone() };
-        let model = run(&recipe, models, rows.train, rows.eval, front, false).await?;
+        let front = Front { store: &mut run_store, on_event: &mut tell, commands, device: selected.name.clone() };
+        let model = run(&recipe, models, rows.train, rows.eval, front, resume).await?;
+        kept::end(store).await?;
         if recipe.stage == Stage::Reward {
+            kept::write_reward(store, &save(&model, text.as_ref(), &sampling).await?).await?;
             self.reward = Some(model.clone());
         }
         Ok((name, Pretrained { model, text, sampling }))
+    }
+
+    /// Looks again at the run that is kept.
+    async fn reopen<S: Store>(&mut self, store: &mut S, selected: &Selected, place: &Place) -> Result<()> {
+        let broken = |problem: String| Error::input("the run that was kept", problem, "begin a new one");
+        let Input { recipe, model, data } = kept::input(store).await?.ok_or_else(|| broken("is not whole".into()))?;
+        if self.reward.is_none()
+            && let Some(files) = kept::reward(store).await?
+        {
+            self.reward = Some(load(&NamedFiles { place: "own reward".into(), files }, &selected.device)?.model);
+        }
+        let recipe = serde_json::to_value(recipe).map_err(|error| broken(error.to_string()))?;
+        self.look(recipe, model, data, place).map(drop).map_err(|problems| broken(problems.join("; ")))
     }
 }
 
@@ -132,7 +176,7 @@ mod tests {
 
     fn estimate(recipe: &Recipe, model: Vec<File>, rows: &str) -> Vec<String> {
         let data = File { name: "rows.jsonl".into(), bytes: rows.into() };
-        match Own::default().estimate(serde_json::to_value(recipe).unwrap(), model, data, "CPU") {
+        match Own::default().estimate(serde_json::to_value(recipe).unwrap(), model, data, &Place { device: "CPU".into(), memory: None }) {
             Event::Estimate { problems, .. } => problems,
             other => panic!("{other:?}"),
         }

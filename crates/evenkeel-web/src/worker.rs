@@ -16,11 +16,14 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 
 use crate::opfs::OpfsStore;
-use crate::own::Own;
-use crate::{browser, wire};
+use crate::own::{Own, Place};
+use crate::{browser, kept, wire};
 
 /// Seconds between two looks at whether the device is still there.
 const LOST_CHECK: f64 = 0.25;
+/// Seconds between two checkpoints of a run on the visitor's own model, or so many times as long as one takes.
+const AUTOSAVE: f64 = 10.0;
+const SAVING_SHARE: f64 = 10.0;
 
 thread_local! {
     /// Commands that wait, and who waits for them.
@@ -55,14 +58,9 @@ async fn run() {
     let store = OpfsStore::open().await;
     let keeps = store.keeps();
     let mut player = Player::new(store, Box::new(browser::seconds));
-    let unfinished = match player.unfinished().await {
-        Ok(unfinished) => unfinished,
-        Err(error) => {
-            post(&Event::Warning { message: error.to_string() });
-            None
-        }
-    };
-    post(&Event::Ready { version: env!("CARGO_PKG_VERSION").into(), plans: Plan::presets(), recipes: recipes(), unfinished });
+    let unfinished = or_warn(player.unfinished().await);
+    let own = or_warn(kept::unfinished(player.store()).await);
+    post(&Event::Ready { version: env!("CARGO_PKG_VERSION").into(), plans: Plan::presets(), recipes: recipes(), unfinished, own });
     if !keeps {
         post(&Event::Warning { message: "This browser gives the page no storage: a reload loses the run.".into() });
     }
@@ -82,6 +80,14 @@ async fn run() {
     }
 }
 
+/// What was kept, if it can be read.
+fn or_warn<T>(kept: evenkeel_core::Result<Option<T>>) -> Option<T> {
+    kept.unwrap_or_else(|error| {
+        post(&Event::Warning { message: error.to_string() });
+        None
+    })
+}
+
 /// The device once it is open, and the visitor's own run.
 #[derive(Default)]
 struct Bench {
@@ -89,8 +95,27 @@ struct Bench {
     own: Own,
 }
 
-/// Commands of a run on the visitor's own model; the event loop goes round before each.
-struct Inbox;
+impl Bench {
+    fn place(&self) -> Place {
+        let (device, on_cpu) = self.selected.as_ref().map_or(("WebGPU", false), |selected| (&selected.name, selected.backend == "cpu"));
+        Place { device: device.into(), memory: browser::memory(on_cpu) }
+    }
+}
+
+/// Commands of a run on the visitor's own model; the event loop goes round before each. Now and then it asks for a checkpoint itself.
+struct Inbox {
+    /// When to ask, and whether that has been done.
+    due: f64,
+    asked: bool,
+    /// When the run last had its way.
+    left: Option<f64>,
+}
+
+impl Default for Inbox {
+    fn default() -> Self {
+        Self { due: browser::seconds() + AUTOSAVE, asked: false, left: None }
+    }
+}
 
 impl Commands for Inbox {
     async fn next(&mut self, paused: bool) -> Option<Command> {
@@ -98,7 +123,20 @@ impl Commands for Inbox {
         if paused {
             message().await;
         }
-        INBOX.with_borrow_mut(VecDeque::pop_front)
+        let now = browser::seconds();
+        if let (true, Some(left)) = (self.asked, self.left.take()) {
+            self.asked = false;
+            self.due = now + AUTOSAVE.max(SAVING_SHARE * (now - left));
+        }
+        if let Some(command) = INBOX.with_borrow_mut(VecDeque::pop_front) {
+            return Some(command);
+        }
+        if now >= self.due && !self.asked && !paused {
+            self.asked = true;
+            return Some(Command::Checkpoint);
+        }
+        self.left = Some(now);
+        None
     }
 }
 
@@ -111,20 +149,21 @@ async fn obey(player: &mut Player<OpfsStore>, bench: &mut Bench, command: Comman
             player.open(&plan, &selected.device, &selected.name, resume, &mut say).await.map_err(|error| error.to_string())
         }
         Command::Estimate { recipe, model, data } => {
-            let device = bench.selected.as_ref().map_or("WebGPU", |selected| &selected.name);
-            post(&bench.own.estimate(recipe, model, data, device));
+            post(&bench.own.estimate(recipe, model, data, &bench.place()));
             Ok(())
         }
-        Command::Train => {
+        Command::Train { resume } => {
             if bench.selected.is_none() {
                 bench.selected = open_device("auto").await;
             }
+            let place = bench.place();
             let Some(selected) = &bench.selected else { return Ok(()) };
-            let trained = bench.own.train(selected, player.store(), &mut Inbox, &mut say).await;
+            let trained = bench.own.train(resume, (selected, &place), player.store(), &mut Inbox::default(), &mut say).await;
             let (name, model) = trained.map_err(|error| error.to_string())?;
             player.welcome(&name, model, &mut say);
             Ok(())
         }
+        Command::ForgetOwn => kept::forget(player.store()).await.map_err(|error| error.to_string()),
         command => player.obey(command, &mut say).await.map_err(|error| error.to_string()),
     }
 }

@@ -59,7 +59,7 @@ function stageChoice({ store }, show) {
 /** @param {App} app @param {{model: NamedBytes[], data: NamedBytes | null, recipe: Record<string, any>}} chosen */
 function startBox({ store, send }, chosen) {
   const estimate = button("own.estimate", () => send({ command: "estimate", recipe: chosen.recipe, model: chosen.model, data: chosen.data }));
-  const train = button("own.train", () => send({ command: "train" }), { class: "primary" });
+  const train = button("own.train", () => send({ command: "train", resume: false }), { class: "primary" });
   const note = h("p", { role: "status" });
   const problems = h("ul");
   const text = h("pre", { tabindex: 0 });

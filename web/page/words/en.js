@@ -67,6 +67,7 @@ export const en = {
   "reset.no": "Keep going",
 
   "resume.text": "You left a lesson at {run}, step {step}. Go on where it stopped?",
+  "resume.own": "Your run of {run} was interrupted at step {step}. Go on where it stopped?",
   "resume.yes": "Go on",
   "resume.no": "Forget it",
 

@@ -67,6 +67,7 @@ export const zh = {
   "reset.no": "继续训练",
 
   "resume.text": "上次的课程停在{run}第 {step} 步。要从那里继续吗？",
+  "resume.own": "您自己模型上的{run}在第 {step} 步中断。要从那里继续吗？",
   "resume.yes": "继续",
   "resume.no": "丢弃",
 

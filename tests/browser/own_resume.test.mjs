@@ -1,0 +1,42 @@
+// A reload in the middle of a run on the visitor's own model: the page offers to go on, and the losses are those of a run that nobody disturbed.
+
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { open } from "./support/browser.mjs";
+import { hear, reload, stepsOf } from "./support/heard.mjs";
+import { SHORT, bringModel, estimate, rowsOf, set, trained } from "./support/own.mjs";
+import { button } from "./support/visitor.mjs";
+
+const RUN = "own sft";
+const STEPS = 6;
+
+test("a run on the visitor's own model goes on after a reload as if nothing had happened", async (t) => {
+  const session = await open();
+  const { page, browser } = session;
+  t.after(() => browser.close());
+  await bringModel(page);
+  await set(page, { ...SHORT, max_steps: STEPS, save_steps: 2 });
+  const begin = async () => {
+    assert.deepEqual((await estimate(page, rowsOf(4))).problems, []);
+    await button(page, "Train").click();
+  };
+
+  await begin();
+  const wanted = stepsOf(await trained(page, RUN))[RUN];
+  assert.equal(Object.keys(wanted).length, STEPS);
+
+  await reload(page);
+  assert.ok(!(await page.getByText("was interrupted at step").isVisible()), "a run that ended leaves nothing to go on with");
+  await bringModel(page);
+  await set(page, { ...SHORT, max_steps: STEPS, save_steps: 2 });
+  await begin();
+  await hear(page, "a checkpoint", (events) => events.some(({ event }) => event === "checkpoint"));
+  await reload(page);
+  await page.getByText("Your run of SFT was interrupted at step").waitFor();
+  await button(page, "Go on").click();
+  const events = await trained(page, RUN);
+  assert.deepEqual(stepsOf(events)[RUN], wanted);
+  assert.ok(events.filter(({ event }) => event === "checkpoint").length < STEPS / 2, "what was done before is not done again");
+  await session.close();
+});
