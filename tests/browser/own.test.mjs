@@ -1,12 +1,15 @@
 // A real model and rows of the visitor's own: refused with a sentence where they cannot be trained, else trained, talked to and downloaded.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import test from "node:test";
 
 import { open } from "./support/browser.mjs";
-import { stepsOf } from "./support/heard.mjs";
+import { hear, reload, stepsOf } from "./support/heard.mjs";
 import { SHORT, bringModel, estimate, rowsOf, set, trained } from "./support/own.mjs";
-import { button, downloadModel } from "./support/visitor.mjs";
+import { button, download, downloadModel, goTo, unpack } from "./support/visitor.mjs";
 
 const RUN = "own sft";
 const STEPS = 2;
@@ -38,5 +41,19 @@ test("the visitor's own model is trained on the visitor's own rows", async (t) =
   await button(page, "Download the model (zip)").scrollIntoViewIfNeeded();
   await page.locator("#own").locator(`select:has(option[value="${RUN}"])`).first().selectOption(RUN);
   await downloadModel(page);
+
+  await page.locator("#own").locator(`select:has(option[value="${RUN}"])`).last().selectOption(RUN);
+  const folder = unpack(t, await download(page, "Download the run folder (zip)"));
+  const evenkeel = (/** @type {string[]} */ ...args) => execFileSync(String(process.env.EVENKEEL_BIN), args, { encoding: "utf8", cwd: folder });
+  evenkeel("report", ".");
+  assert.match(readFileSync(join(folder, "report.html"), "utf8"), /<td>sft<\/td><td>finished<\/td><td class="number">2<\/td>/, "the command line's report of the page's run");
+  assert.ok(evenkeel("generate", "--model", ".", "--prompt", "Once", "--max-new-tokens", "2", "--device", "cpu").length > 0);
+
+  await reload(page);
+  await hear(page, "the worker's first word", (events) => events.some(({ event }) => event === "ready"), 60);
+  await goTo(page, "Your own");
+  await page.locator("#own .drop input[type=file]").nth(1).setInputFiles(folder);
+  await page.getByText(/^Model: .*model\.safetensors/).waitFor();
+  await page.getByText("Your run: own sft").waitFor();
   await session.close();
 });

@@ -16,6 +16,14 @@ export function eventLines(run) {
   return [started, ...during, ...ended].map((event) => `${JSON.stringify(event)}\n`).join("");
 }
 
+const OF_A_CURVE = ["started", "step", "eval", "sample", "finished"];
+
+/** What a run of the command line said, under the name of a run on the visitor's own model. @param {string} lines its `events.jsonl` @returns {any[]} */
+export function eventsOf(lines) {
+  const events = lines.split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
+  return events.filter(({ event }) => OF_A_CURVE.includes(event)).map((event) => (event.event === "started" ? { ...event, stage: `own ${event.stage}` } : event));
+}
+
 /** Hands `parts` to the visitor as a file. @param {string} name @param {BlobPart[]} parts @param {string} type */
 export function download(name, parts, type) {
   const link = document.createElement("a");

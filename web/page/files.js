@@ -26,6 +26,25 @@ export async function unzipped({ name, bytes }) {
   return { name: name.replace(/\.gz$/i, ""), bytes: new Uint8Array(await new Response(plain).arrayBuffer()) };
 }
 
+/**
+ * What a run folder of the command line has for the page: its model's files, and what the run said.
+ * @param {File[]} files with their paths, as a chosen folder gives them @returns {{model: File[], events: File | undefined} | null} null: it is no run folder
+ */
+export function runFolder(files) {
+  const within = (/** @type {File} */ file) => pathOf(file).split("/").slice(1);
+  const named = (/** @type {string} */ name) => files.find((file) => within(file).join("/") === name);
+  if (!named("run.json")) return null;
+  return { model: files.filter((file) => within(file).length === 2 && within(file)[0] === "model"), events: named("events.jsonl") };
+}
+
+/** Paths of dropped files, which a browser tells of chosen ones only. @type {WeakMap<File, string>} */
+const dropped = new WeakMap();
+
+/** @param {File} file */
+function pathOf(file) {
+  return dropped.get(file) ?? file.webkitRelativePath;
+}
+
 /** Calls `take` with what is dropped on `zone`. @param {HTMLElement} zone @param {(files: File[]) => void} take */
 export function acceptDrops(zone, take) {
   zone.addEventListener("dragover", (event) => {
@@ -40,9 +59,14 @@ export function acceptDrops(zone, take) {
   });
 }
 
-/** @param {FileSystemEntry} entry @returns {Promise<File[]>} the folder's own files, or the file */
+/** @param {FileSystemEntry} entry @returns {Promise<File[]>} the folder's own files and those of its `model`, or the file */
 async function within(entry) {
-  if (entry.isFile) return [await new Promise((done, failed) => /** @type {FileSystemFileEntry} */ (entry).file(done, failed))];
+  if (entry.isFile) {
+    /** @type {File} */
+    const file = await new Promise((done, failed) => /** @type {FileSystemFileEntry} */ (entry).file(done, failed));
+    dropped.set(file, entry.fullPath.slice(1));
+    return [file];
+  }
   const reader = /** @type {FileSystemDirectoryEntry} */ (entry).createReader();
   const files = [];
   // A reader gives a hundred entries at a time, and at the end none.
@@ -50,6 +74,6 @@ async function within(entry) {
     /** @type {FileSystemEntry[]} */
     const some = await new Promise((done, failed) => reader.readEntries(done, failed));
     if (some.length === 0) return files;
-    files.push(...(await Promise.all(some.filter(({ isFile }) => isFile).map(within))).flat());
+    files.push(...(await Promise.all(some.filter(({ isFile, name }) => isFile || name === "model").map(within))).flat());
   }
 }

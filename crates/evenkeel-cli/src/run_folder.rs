@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use evenkeel_core::Error;
-use serde::{Deserialize, Serialize};
+use evenkeel_core::record::{DataFile, Record};
 
 use crate::{clock, files};
 
@@ -19,57 +19,10 @@ pub struct RunFolder {
     _lock: File,
 }
 
-/// `run.json`: where a run comes from and how it went.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Record {
-    /// evenkeel's version.
-    pub version: String,
-    /// `sft`, `reward`, `dpo`, `ppo` or `demo`.
-    pub stage: String,
-    /// `running`, `finished`, `stopped` or `failed`.
-    pub status: String,
-    /// Why it stopped or failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// Where tensors lived: the adapter's name and its API.
-    pub device: String,
-    /// Seed of every random draw.
-    pub seed: u64,
-    /// Parameters of the trained model.
-    pub parameters: u64,
-    /// Files that the run read.
-    pub data: Vec<DataFile>,
-    /// UTC.
-    pub started: String,
-    /// UTC, once it ended.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub finished: Option<String>,
-    /// Wall-clock time of all its sessions.
-    pub seconds: f64,
-    /// Optimiser steps done.
-    pub steps: u64,
-    /// Largest resident memory of the process, where the system tells.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub peak_memory_bytes: Option<u64>,
-}
-
-/// One data file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DataFile {
-    /// As given.
-    pub path: String,
-    /// Of the file as it lies on disk.
-    pub sha256: String,
-    /// Size on disk.
-    pub bytes: u64,
-}
-
-impl DataFile {
-    /// Digests the file at `path`.
-    pub fn of(path: &Path) -> Result<Self> {
-        let (sha256, bytes) = files::digest(path)?;
-        Ok(Self { path: path.display().to_string(), sha256, bytes })
-    }
+/// Digests the file at `path`.
+pub fn data_file(path: &Path) -> Result<DataFile> {
+    let (sha256, bytes) = files::digest(path)?;
+    Ok(DataFile { path: path.display().to_string(), sha256, bytes })
 }
 
 /// `runs/20261122-153000-dpo-smollm-s1`.
@@ -156,8 +109,7 @@ impl RunFolder {
     }
 
     fn save(&self) -> Result<()> {
-        let json = serde_json::to_string_pretty(&self.record).expect("a record is plain data");
-        files::write_atomic(&self.path.join("run.json"), format!("{json}\n").as_bytes())
+        files::write_atomic(&self.path.join("run.json"), self.record.to_json().as_bytes())
     }
 }
 

@@ -269,6 +269,8 @@ pub enum Command {
     Chat { id: u64, model: String, prompt: String, temperature: f64, seed: u64 },
     /// Hand out a model in Hugging Face layout ([`Event::Folder`]).
     Save { model: String },
+    /// Hand out a finished run as the command line's run folder ([`Event::Folder`]).
+    SaveRun { run: String },
     /// Look at a run on the visitor's own model and data before it starts.
     Estimate { recipe: serde_json::Value, model: Vec<File>, data: File },
     /// Start it, or go on with the unfinished one.

@@ -11,6 +11,7 @@ pub mod event;
 pub mod figures;
 pub mod model;
 pub mod recipe;
+pub mod record;
 pub mod rng;
 pub mod text;
 pub mod train;

@@ -121,8 +121,8 @@ impl<'a, S: Store> RunStore<'a, S> {
     }
 }
 
-/// The step that an event tells of, if a curve is made of such events.
-pub fn step_of(event: &Event) -> Option<u64> {
+/// The step that an event of a curve tells of.
+fn step_of(event: &Event) -> Option<u64> {
     match event {
         Event::Step { step, .. } | Event::Eval { step, .. } | Event::Sample { step, .. } => Some(*step),
         _ => None,

@@ -6,7 +6,7 @@
 
 #[cfg(target_family = "wasm")]
 pub mod browser;
-mod kept;
+pub mod kept;
 #[cfg(target_family = "wasm")]
 pub mod opfs;
 pub mod own;

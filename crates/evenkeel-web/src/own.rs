@@ -8,6 +8,7 @@ use evenkeel_core::event::{Event, File};
 use evenkeel_core::model::{Head, Model, ModelConfig, NamedFiles, Pretrained, load, load_text, save};
 use evenkeel_core::recipe::{Recipe, Stage};
 use evenkeel_core::train::run::{Commands, Front, Models, Store, run};
+use evenkeel_core::world::lesson::Guest;
 use evenkeel_core::{Error, Result};
 use evenkeel_kernels::Selected;
 
@@ -102,7 +103,8 @@ impl Own {
         Ok(event)
     }
 
-    /// Trains what was looked at last, or goes on with the run that is kept. → the run's name and its model, to be talked to.
+    /// Trains what was looked at last, or goes on with the run that is kept. → the run's name and its model; its time is
+    /// for the caller to measure.
     ///
     /// # Errors
     /// Nothing was looked at or kept; the files, the device, the storage.
@@ -113,7 +115,7 @@ impl Own {
         store: &mut S,
         commands: &mut C,
         say: &mut dyn FnMut(Event),
-    ) -> Result<(String, Pretrained)> {
+    ) -> Result<(String, Guest)> {
         let (selected, place) = on;
         if resume {
             self.reopen(store, selected, place).await?;
@@ -130,19 +132,16 @@ impl Own {
         let said = RefCell::default();
         let mut run_store = RunStore::new(store, &said);
         let mut earlier = if resume { run_store.events().await? } else { Vec::new() };
-        let mut tell = |event: Event| match event {
+        let mut tell = |event: Event| {
             // The page tells these runs from the lesson's by their name.
-            Event::Started { total_steps, parameters, device, .. } => {
-                say(Event::Started { stage: name.clone(), total_steps, parameters, device });
-                earlier.drain(..).for_each(|event| {
-                    said.borrow_mut().push(event.clone());
-                    say(event);
-                });
-            }
-            event => {
-                if kept::step_of(&event).is_some() {
-                    said.borrow_mut().push(event.clone());
+            let (event, before) = match event {
+                Event::Started { total_steps, parameters, device, .. } => {
+                    (Event::Started { stage: name.clone(), total_steps, parameters, device }, std::mem::take(&mut earlier))
                 }
+                event => (event, Vec::new()),
+            };
+            for event in [event].into_iter().chain(before) {
+                said.borrow_mut().push(event.clone());
                 say(event);
             }
         };
@@ -153,7 +152,8 @@ impl Own {
             kept::write_reward(store, &save(&model, text.as_ref(), &sampling).await?).await?;
             self.reward = Some(model.clone());
         }
-        Ok((name, Pretrained { model, text, sampling }))
+        let pretrained = Pretrained { model, text, sampling };
+        Ok((name, Guest { pretrained, recipe, events: said.into_inner(), seconds: 0.0 }))
     }
 
     /// Looks again at the run that is kept.

@@ -8,7 +8,7 @@ use std::{
 use evenkeel_core::event::{Check, Command, Event};
 use evenkeel_core::recipe::{Recipe, Stage};
 use evenkeel_core::train::run::Commands;
-use evenkeel_core::world::lesson::{Plan, Player};
+use evenkeel_core::world::lesson::{Guest, Plan, Player};
 use evenkeel_kernels::{DeviceChoice, Selected, lost, select, selfcheck::selfcheck};
 use js_sys::{Function, Promise};
 use wasm_bindgen::{JsCast, JsValue, prelude::Closure};
@@ -158,9 +158,10 @@ async fn obey(player: &mut Player<OpfsStore>, bench: &mut Bench, command: Comman
             }
             let place = bench.place();
             let Some(selected) = &bench.selected else { return Ok(()) };
+            let begun = browser::seconds();
             let trained = bench.own.train(resume, (selected, &place), player.store(), &mut Inbox::default(), &mut say).await;
-            let (name, model) = trained.map_err(|error| error.to_string())?;
-            player.welcome(&name, model, &mut say);
+            let (name, guest) = trained.map_err(|error| error.to_string())?;
+            player.welcome(&name, Guest { seconds: browser::seconds() - begun, ..guest }, &mut say);
             Ok(())
         }
         Command::ForgetOwn => kept::forget(player.store()).await.map_err(|error| error.to_string()),

@@ -2,6 +2,9 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { hear } from "./heard.mjs";
@@ -62,6 +65,14 @@ export async function downloadModel(page) {
   execFileSync("unzip", ["-tqq", zip]);
   const config = JSON.parse(execFileSync("unzip", ["-p", zip, "config.json"], { encoding: "utf8" }));
   assert.deepEqual(config.architectures, ["LlamaForCausalLM"]);
+}
+
+/** Unpacks a zip into a folder that the end of the test removes. @param {import("node:test").TestContext} t @param {string} zip */
+export function unpack(t, zip) {
+  const folder = mkdtempSync(join(tmpdir(), "evenkeel-run-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  execFileSync("unzip", ["-qq", zip, "-d", folder]);
+  return folder;
 }
 
 /** Waits until `get` gives `wanted`, looking again and again. @template T @param {() => Promise<T>} get @param {T} wanted @param {string} what */

@@ -4,6 +4,7 @@
 import { words } from "../i18n.js";
 import { button, field, grid, panel, setOptions, whenChanged, widePanel } from "../kit.js";
 import { runName } from "../names.js";
+import { eventsOf } from "../export.js";
 import { createRecipeForm } from "../recipe_form.js";
 import { h } from "../views/dom.js";
 import { mebibytes } from "../views/format.js";
@@ -26,7 +27,7 @@ export function buildOwn(root, app) {
   const model = modelBox((files) => {
     chosen.model = files;
     start.changed();
-  });
+  }, (lines) => eventsOf(lines).forEach(app.store.hear));
   const data = dataBox((file) => {
     chosen.data = file;
     start.changed();

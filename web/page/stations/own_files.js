@@ -2,7 +2,7 @@
 // Where a model and data come from: dropped, chosen, or fetched.
 
 import { fetchModel, opfsCache, parseAddress } from "../fetch_model.js";
-import { acceptDrops, readAll, unzipped } from "../files.js";
+import { acceptDrops, readAll, runFolder, unzipped } from "../files.js";
 import { words } from "../i18n.js";
 import { button, field } from "../kit.js";
 import { freshId, h } from "../views/dom.js";
@@ -10,15 +10,19 @@ import { mebibytes } from "../views/format.js";
 
 /** @import { NamedBytes } from "../files.js" */
 
-/** @param {(files: NamedBytes[]) => void} chosen */
-export function modelBox(chosen) {
+/** @param {(files: NamedBytes[]) => void} chosen @param {(lines: string) => void} said a run folder's `events.jsonl` */
+export function modelBox(chosen, said) {
   const status = words(h("p", { role: "status" }), "own.nomodel");
   const take = (/** @type {NamedBytes[]} */ files) => {
     const bytes = files.reduce((sum, file) => sum + file.bytes.length, 0);
     words(status, "own.fetched", { files: files.map(({ name }) => name).join(", "), size: mebibytes(bytes) });
     chosen(files);
   };
-  const read = async (/** @type {Iterable<File>} */ files) => take(await readAll(files));
+  const read = async (/** @type {Iterable<File>} */ files) => {
+    const run = runFolder([...files]);
+    take(await readAll(run?.model ?? files));
+    if (run?.events) said(await run.events.text());
+  };
   const zone = h("div", { class: "drop" }, words(h("p"), "own.drop_model"), h("div", { class: "row" }, chooser("own.files", { multiple: true }, read), chooser("own.folder", { webkitdirectory: true }, read)));
   acceptDrops(zone, read);
   return h("div", {}, zone, fetcher(status, take), status);

@@ -46,13 +46,17 @@ export function keepBox({ store, send }) {
   const saveModel = button("own.save_zip", () => send({ command: "save", model: model.value }));
   const run = h("select");
   const saveRun = button("own.save_events", () => download(`${fileName(run.value)}.jsonl`, [eventLines(store.state.runs[run.value])], "application/jsonl"));
+  const saveFolder = button("own.save_folder", () => send({ command: "save_run", run: run.value }));
+  const finished = () => (saveFolder.disabled = !store.state.lesson.models.includes(run.value));
+  run.addEventListener("change", finished);
   const none = words(h("p", { class: "quiet" }), "own.save_none");
-  const box = h("div", {}, none, h("div", { class: "row" }, field("own.save_model", model), saveModel, field("own.save_run", run), saveRun, button("own.print", () => print())));
+  const box = h("div", {}, none, h("div", { class: "row" }, field("own.save_model", model), saveModel, field("own.save_run", run), saveFolder, saveRun, button("own.print", () => print())));
   whenChanged(store, box, ({ lesson, runs, recorded }) => [recorded ? "" : lesson.models.join("\n"), Object.keys(runs).join("\n")], (models, runs) => {
     const list = (/** @type {string} */ names) => names.split("\n").filter((name) => name !== "");
     setOptions(model, list(models).map((name) => [name, runName(name)]));
     setOptions(run, list(runs).map((name) => [name, runName(name)]));
     for (const [select, save] of /** @type {const} */ ([[model, saveModel], [run, saveRun]])) select.disabled = save.disabled = select.options.length === 0;
+    finished();
     none.hidden = model.options.length + run.options.length > 0;
   });
   whenChanged(store, model, ({ folder }) => [folder], (/** @type {State["folder"]} */ folder) => {

@@ -252,6 +252,7 @@ export const en = {
   "own.save_model": "Model",
   "own.save_zip": "Download the model (zip)",
   "own.save_run": "Run",
+  "own.save_folder": "Download the run folder (zip)",
   "own.save_events": "Download the run (JSONL)",
   "own.print": "Print the report",
   "own.save_none": "There is nothing to keep yet.",

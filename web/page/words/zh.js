@@ -252,6 +252,7 @@ export const zh = {
   "own.save_model": "模型",
   "own.save_zip": "下载模型（zip）",
   "own.save_run": "运行",
+  "own.save_folder": "下载运行文件夹（zip）",
   "own.save_events": "下载运行记录（JSONL）",
   "own.print": "打印报告",
   "own.save_none": "还没有可以保留的内容。",

@@ -7,13 +7,14 @@ use anyhow::{Context, Result};
 use evenkeel_core::Error;
 use evenkeel_core::event::Event;
 use evenkeel_core::model::save;
+use evenkeel_core::record::Record;
 use evenkeel_core::train::run::Store;
 use evenkeel_core::world::demo::{self, DemoReport, Host, Outcome, Plan};
 
 use crate::args::DemoArgs;
 use crate::event_log::EventLog;
 use crate::progress::Progress;
-use crate::run_folder::{self, Record, RunFolder};
+use crate::run_folder::{self, RunFolder};
 use crate::store::FileStore;
 use crate::{clock, device, files, memory, output, report};
 

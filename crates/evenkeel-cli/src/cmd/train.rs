@@ -8,6 +8,7 @@ use evenkeel_core::data::{self, Rows};
 use evenkeel_core::estimate::Estimate;
 use evenkeel_core::event::{Event, Metrics};
 use evenkeel_core::recipe::{Recipe, Stage};
+use evenkeel_core::record::Record;
 use evenkeel_core::train::run::{self, Front, Models};
 use evenkeel_kernels::Selected;
 
@@ -15,7 +16,7 @@ use crate::args::TrainArgs;
 use crate::data_file::Paths;
 use crate::listener::Listener;
 use crate::progress::Seen;
-use crate::run_folder::{self, DataFile, Record, RunFolder};
+use crate::run_folder::{self, RunFolder};
 use crate::settings::{self, OtherModels};
 use crate::sources::Sources;
 use crate::store::FileStore;
@@ -40,7 +41,7 @@ pub fn run(stage: Stage, args: &TrainArgs, others: OtherModels) -> Result<()> {
         data: [&recipe.data.train, &recipe.data.eval]
             .into_iter()
             .filter(|path| !path.is_empty())
-            .map(|path| DataFile::of(Path::new(path)))
+            .map(|path| run_folder::data_file(Path::new(path)))
             .collect::<Result<_>>()?,
         ..Record::default()
     };

@@ -10,7 +10,9 @@ use super::charts::{Chart, Series};
 use super::page::{self, Page, Section};
 use crate::clock;
 use crate::event_log;
-use crate::run_folder::{Record, RunFolder};
+use evenkeel_core::record::Record;
+
+use crate::run_folder::RunFolder;
 
 /// Curves that tell most come first; the rest follow by name.
 const FIRST: [&str; 12] = [

@@ -1,9 +1,10 @@
 //! The lesson in a visitor's hands: played to its end, interrupted anywhere, forked, labelled.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use burn::tensor::Device;
 use evenkeel_core::event::{Command, Event, Metrics, Phase};
+use evenkeel_core::record::Record;
 use evenkeel_core::train::run::Store;
 use evenkeel_core::world::lesson::{Plan, Player, STAGES};
 use evenkeel_core::{Error, Result};
@@ -81,6 +82,15 @@ impl Visit {
     /// (step, metrics) of the run `stage`.
     fn steps(&self, stage: &str) -> Vec<(u64, Metrics)> {
         steps(&self.heard, stage, "")
+    }
+
+    /// The files that the visitor gets.
+    fn handed(&mut self, command: Command) -> BTreeMap<String, Vec<u8>> {
+        self.tell(command).unwrap();
+        let Some(Event::Folder { files, .. }) = self.heard.iter().rev().find(|e| matches!(e, Event::Folder { .. })) else {
+            panic!("no folder")
+        };
+        files.iter().map(|file| (file.name.clone(), file.bytes.clone())).collect()
     }
 
     fn store(&mut self) -> MemoryStore {
@@ -236,10 +246,19 @@ fn every_model_answers_and_is_handed_out() {
         visit.tell(chat).unwrap();
         assert!(matches!(visit.heard.iter().rev().find(|e| matches!(e, Event::Reply { .. })), Some(Event::Reply { done: true, .. })));
     }
-    visit.tell(Command::Save { model: "reward".into() }).unwrap();
-    let Some(Event::Folder { files, .. }) = visit.heard.iter().rev().find(|e| matches!(e, Event::Folder { .. })) else {
-        panic!("no folder")
-    };
-    assert!(["config.json", "model.safetensors", "tokenizer.json"].iter().all(|name| files.iter().any(|f| f.name == *name)));
+    let files = visit.handed(Command::Save { model: "reward".into() });
+    assert!(["config.json", "model.safetensors", "tokenizer.json"].iter().all(|name| files.contains_key(*name)));
     assert!(visit.tell(Command::Save { model: "nobody".into() }).is_err());
+    for (run, kl_coef) in [("ppo", "kl_coef = 0.5"), ("ppo β=0", "kl_coef = 0.0")] {
+        let files = visit.handed(Command::SaveRun { run: run.into() });
+        let text = |name: &str| String::from_utf8(files[name].clone()).unwrap();
+        assert!(text("recipe.toml").contains(kl_coef), "{run}: {}", text("recipe.toml"));
+        let record: Record = serde_json::from_str(&text("run.json")).unwrap();
+        let wanted = visit.steps(run);
+        assert_eq!((record.stage.as_str(), record.status.as_str(), record.steps), ("ppo", "finished", wanted.len() as u64));
+        let told: Vec<Event> = text("events.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(steps(&told, "ppo", "").len(), wanted.len(), "the steps of this run, and of no other");
+        assert!(files.contains_key("model/model.safetensors"));
+    }
+    assert!(visit.tell(Command::SaveRun { run: "base".into() }).is_err(), "no run made it");
 }

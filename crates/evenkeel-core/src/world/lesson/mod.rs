@@ -22,12 +22,13 @@ use super::{Question, World, tokenizer};
 use crate::data::{Preference, Prompt, Sequence};
 use crate::event::Event;
 use crate::model::{Head, Model, ModelConfig, Sampling};
+use crate::recipe::Recipe;
 use crate::text::{Text, TextFiles};
 use crate::{Error, Result};
 
 pub use plan::Plan;
 pub(in crate::world) use plan::{SWEEP_BETAS, SWEEP_SEEDS};
-pub use player::Player;
+pub use player::{Guest, Player};
 pub use run::Run;
 
 use labels::Asked;
@@ -118,6 +119,16 @@ impl Lesson {
     pub fn model(&self, name: &str) -> Result<&Model> {
         let found = self.models.iter().find(|(known, _)| known == name).map(|(_, model)| model);
         found.ok_or_else(|| Error::input("model", format!("`{name}` has not been trained yet"), "run its stage first"))
+    }
+
+    /// The settings of a run that has been done.
+    fn recipe(&self, run: &str) -> Result<Recipe> {
+        match run {
+            "sft" => Ok(self.plan.sft()),
+            "reward" => Ok(self.plan.reward()),
+            "dpo" => Ok(self.plan.dpo()),
+            ppo => self.ppo_recipe(ppo),
+        }
     }
 
     fn reward_model(&self) -> Result<&Model> {

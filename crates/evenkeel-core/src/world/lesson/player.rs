@@ -12,6 +12,8 @@ use super::{Lesson, Plan, Run, STAGES, keep};
 use crate::data::{Content, EncodeOptions, Encoder};
 use crate::event::{Command, Event, File, Unfinished};
 use crate::model::{Model, Pretrained, Sampling, generate, save};
+use crate::recipe::Recipe;
+use crate::record;
 use crate::text::{Message, Text};
 use crate::train::run::{Store, Trainer};
 use crate::{Error, Result};
@@ -22,6 +24,15 @@ const SAVE_EVERY: f64 = 8.0;
 const GUEST_TOKENS: usize = 200;
 /// Steps of a run whose episodes are kept for a page that is opened again.
 const EPISODES_KEPT: usize = 40;
+
+/// A model from elsewhere, and the run that trained it.
+pub struct Guest {
+    pub pretrained: Pretrained,
+    pub recipe: Recipe,
+    /// What the run said.
+    pub events: Vec<Event>,
+    pub seconds: f64,
+}
 
 /// A lesson that is played.
 pub struct Player<S> {
@@ -42,7 +53,7 @@ pub struct Player<S> {
     /// What a page that is opened again has to hear.
     log: Vec<Event>,
     /// Models that came from elsewhere.
-    guests: Vec<(String, Pretrained)>,
+    guests: Vec<(String, Guest)>,
 }
 
 impl<S: Store> Player<S> {
@@ -66,9 +77,9 @@ impl<S: Store> Player<S> {
     }
 
     /// Takes in a model from elsewhere, in the place of an older one of that name: it can be talked to and handed out.
-    pub fn welcome(&mut self, name: &str, model: Pretrained, say: &mut dyn FnMut(Event)) {
+    pub fn welcome(&mut self, name: &str, guest: Guest, say: &mut dyn FnMut(Event)) {
         self.guests.retain(|(known, _)| known != name);
-        self.guests.push((name.to_string(), model));
+        self.guests.push((name.to_string(), guest));
         say(self.state());
     }
 
@@ -131,18 +142,15 @@ impl<S: Store> Player<S> {
             Command::Chat { id, model, prompt, temperature, seed } => {
                 let words = Words { prompt: &prompt, temperature, seed };
                 match self.guests.iter().find(|(name, _)| *name == model) {
-                    Some((_, guest)) => chat_with_guest(guest, id, &model, words, say).await?,
+                    Some((_, guest)) => chat_with_guest(&guest.pretrained, id, &model, words, say).await?,
                     None => chat(open(&mut self.lesson)?, id, &model, words, say).await?,
                 }
             }
-            Command::Save { model } => say(match self.guests.iter().find(|(name, _)| *name == model) {
-                Some((_, guest)) => folder(&model, &guest.model, guest.text.as_ref(), &guest.sampling).await?,
-                None => {
-                    let lesson = open(&mut self.lesson)?;
-                    let kept = if model == "reward" { lesson.reward_model()? } else { lesson.model(&model)? };
-                    folder(&model, kept, Some(&lesson.text), &lesson.sampling).await?
-                }
-            }),
+            Command::Save { model } => {
+                let files = self.model_files(&model).await?;
+                say(folder(&model, files.into_iter().map(|(name, bytes)| File { name, bytes }).collect()));
+            }
+            Command::SaveRun { run } => say(folder(&format!("run {run}"), self.run_folder(&run).await?)),
             command => {
                 let lesson =
                     self.lesson.as_mut().ok_or_else(|| Error::input("command", "came before a lesson was opened", "send `open` first"))?;
@@ -322,6 +330,41 @@ impl<S: Store> Player<S> {
         Ok(())
     }
 
+    /// A model in Hugging Face layout.
+    async fn model_files(&mut self, name: &str) -> Result<Vec<(String, Vec<u8>)>> {
+        if let Some((_, Guest { pretrained, .. })) = self.guests.iter().find(|(known, _)| known == name) {
+            return save(&pretrained.model, pretrained.text.as_ref(), &pretrained.sampling).await;
+        }
+        let lesson = open(&mut self.lesson)?;
+        let model = if name == "reward" { lesson.reward_model()? } else { lesson.model(name)? };
+        save(model, Some(&lesson.text), &lesson.sampling).await
+    }
+
+    async fn run_folder(&mut self, run: &str) -> Result<Vec<File>> {
+        let model = self.model_files(run).await?;
+        if let Some((_, guest)) = self.guests.iter().find(|(known, _)| known == run) {
+            return Ok(record::run_folder(&guest.recipe, &guest.events, guest.seconds, model));
+        }
+        let recipe = open(&mut self.lesson)?.recipe(run)?;
+        let mut of_run = false;
+        let events: Vec<Event> = self
+            .log
+            .iter()
+            .filter(|event| {
+                if let Event::Started { stage, .. } = event {
+                    of_run = stage == run;
+                }
+                of_run
+            })
+            .cloned()
+            .collect();
+        let seconds = self.log.iter().find_map(|event| match event {
+            Event::Cost { stage, seconds, .. } if stage == run => Some(*seconds),
+            _ => None,
+        });
+        Ok(record::run_folder(&recipe, &events, seconds.unwrap_or(0.0), model))
+    }
+
     fn tell(&mut self, event: Event, say: &mut dyn FnMut(Event)) {
         note(&mut self.log, &event);
         say(event);
@@ -341,7 +384,7 @@ impl<S: Store> Player<S> {
 }
 
 /// The models that can be talked to or handed out.
-fn models(lesson: Option<&Lesson>, guests: &[(String, Pretrained)]) -> Vec<String> {
+fn models(lesson: Option<&Lesson>, guests: &[(String, Guest)]) -> Vec<String> {
     let of_lesson = lesson.iter().flat_map(|lesson| lesson.models.iter().map(|(name, _)| name.clone()));
     let reward = lesson.filter(|lesson| lesson.reward.is_some()).map(|_| "reward".to_string());
     of_lesson.chain(reward).chain(guests.iter().map(|(name, _)| name.clone())).collect()
@@ -441,8 +484,6 @@ async fn reply(
 }
 
 /// A model in Hugging Face layout.
-async fn folder(name: &str, model: &Model, text: Option<&Text>, sampling: &Sampling) -> Result<Event> {
-    let files = save(model, text, sampling).await?;
-    let files = files.into_iter().map(|(name, bytes)| File { name, bytes }).collect();
-    Ok(Event::Folder { name: format!("evenkeel {name}"), files })
+fn folder(name: &str, files: Vec<File>) -> Event {
+    Event::Folder { name: format!("evenkeel {name}"), files }
 }

@@ -8,6 +8,7 @@ use super::plan::SAMPLE_STEPS;
 use super::{Lesson, NO_ANCHOR};
 use crate::data::Prompt;
 use crate::event::{Answer, Event, Metrics, Phase};
+use crate::recipe::Recipe;
 use crate::rng;
 use crate::train::ppo::{Experience, PpoTrainer, RewardSource, Rollout};
 use crate::train::run::{LoopState, Trainer};
@@ -56,6 +57,17 @@ enum At {
 }
 
 impl Lesson {
+    fn history(&self, name: &str) -> Result<&History> {
+        let unknown = || Error::input("stage", format!("there is no stage `{name}`"), format!("choose from {}", super::STAGES.join(", ")));
+        self.histories.get(name).ok_or_else(unknown)
+    }
+
+    /// The settings with which the PPO run `name` began.
+    pub(super) fn ppo_recipe(&self, name: &str) -> Result<Recipe> {
+        let History { kl_coef, seed, .. } = self.history(name)?;
+        Ok(self.plan.ppo(*kl_coef, *seed))
+    }
+
     /// The PPO run `name` before its first iteration. Known by name: the plan's own, the one without anchor, forks and sweeps.
     pub(super) async fn ppo_run(&mut self, name: &str) -> Result<PpoRun> {
         if let Some(kl_coef) = match name {
@@ -65,9 +77,8 @@ impl Lesson {
         } {
             self.histories.insert(name.to_string(), History { kl_coef, seed: self.plan.seed, ..History::default() });
         }
-        let unknown = || Error::input("stage", format!("there is no stage `{name}`"), format!("choose from {}", super::STAGES.join(", ")));
-        let history = self.histories.get(name).ok_or_else(unknown)?;
-        let recipe = self.plan.ppo(history.kl_coef, history.seed);
+        let history = self.history(name)?;
+        let recipe = self.ppo_recipe(name)?;
         let source = RewardSource::Model(self.reward_model()?.frozen());
         let prompts = self.ppo_prompts(self.plan.ppo_iterations as usize * self.plan.ppo_rows, history.seed)?;
         let mut trainer = PpoTrainer::new(&recipe, self.model("sft")?, None, source, None, prompts, &self.sampling.stop).await?;
