@@ -156,14 +156,30 @@ impl Own {
         Ok((name, Guest { pretrained, recipe, events: said.into_inner(), seconds: 0.0 }))
     }
 
-    /// Looks again at the run that is kept.
-    async fn reopen<S: Store>(&mut self, store: &mut S, selected: &Selected, place: &Place) -> Result<()> {
-        let broken = |problem: String| Error::input("the run that was kept", problem, "begin a new one");
-        let Input { recipe, model, data } = kept::input(store).await?.ok_or_else(|| broken("is not whole".into()))?;
+    /// Whether a run of `recipe` needs the reward model of an earlier visit.
+    pub fn needs_judge(&self, recipe: &serde_json::Value) -> bool {
+        self.reward.is_none() && recipe["stage"] == Stage::Ppo.name()
+    }
+
+    /// Loads the last reward model that was trained here, if any.
+    ///
+    /// # Errors
+    /// The storage; files that are no reward model.
+    pub async fn recall_judge<S: Store>(&mut self, store: &mut S, selected: &Selected) -> Result<()> {
         if self.reward.is_none()
             && let Some(files) = kept::reward(store).await?
         {
             self.reward = Some(load(&NamedFiles { place: "own reward".into(), files }, &selected.device)?.model);
+        }
+        Ok(())
+    }
+
+    /// Looks again at the run that is kept.
+    async fn reopen<S: Store>(&mut self, store: &mut S, selected: &Selected, place: &Place) -> Result<()> {
+        let broken = |problem: String| Error::input("the run that was kept", problem, "begin a new one");
+        let Input { recipe, model, data } = kept::input(store).await?.ok_or_else(|| broken("is not whole".into()))?;
+        if recipe.stage == Stage::Ppo {
+            self.recall_judge(store, selected).await?;
         }
         let recipe = serde_json::to_value(recipe).map_err(|error| broken(error.to_string()))?;
         self.look(recipe, model, data, place).map(drop).map_err(|problems| broken(problems.join("; ")))

@@ -96,6 +96,14 @@ struct Bench {
 }
 
 impl Bench {
+    /// The device, opened if need be; `None` where that failed and the page was told.
+    async fn device(&mut self) -> Option<Selected> {
+        if self.selected.is_none() {
+            self.selected = open_device("auto").await;
+        }
+        self.selected.clone()
+    }
+
     fn place(&self) -> Place {
         let (device, on_cpu) = self.selected.as_ref().map_or(("WebGPU", false), |selected| (&selected.name, selected.backend == "cpu"));
         Place { device: device.into(), memory: browser::memory(on_cpu) }
@@ -149,17 +157,19 @@ async fn obey(player: &mut Player<OpfsStore>, bench: &mut Bench, command: Comman
             player.open(&plan, &selected.device, &selected.name, resume, &mut say).await.map_err(|error| error.to_string())
         }
         Command::Estimate { recipe, model, data } => {
+            if bench.own.needs_judge(&recipe)
+                && let Some(selected) = bench.device().await
+            {
+                bench.own.recall_judge(player.store(), &selected).await.map_err(|error| error.to_string())?;
+            }
             post(&bench.own.estimate(recipe, model, data, &bench.place()));
             Ok(())
         }
         Command::Train { resume } => {
-            if bench.selected.is_none() {
-                bench.selected = open_device("auto").await;
-            }
+            let Some(selected) = bench.device().await else { return Ok(()) };
             let place = bench.place();
-            let Some(selected) = &bench.selected else { return Ok(()) };
             let begun = browser::seconds();
-            let trained = bench.own.train(resume, (selected, &place), player.store(), &mut Inbox::default(), &mut say).await;
+            let trained = bench.own.train(resume, (&selected, &place), player.store(), &mut Inbox::default(), &mut say).await;
             let (name, guest) = trained.map_err(|error| error.to_string())?;
             player.welcome(&name, Guest { seconds: browser::seconds() - begun, ..guest }, &mut say);
             Ok(())

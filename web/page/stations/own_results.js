@@ -47,7 +47,7 @@ export function keepBox({ store, send }) {
   const run = h("select");
   const saveRun = button("own.save_events", () => download(`${fileName(run.value)}.jsonl`, [eventLines(store.state.runs[run.value])], "application/jsonl"));
   const saveFolder = button("own.save_folder", () => send({ command: "save_run", run: run.value }));
-  const finished = () => (saveFolder.disabled = !store.state.lesson.models.includes(run.value));
+  const finished = () => (saveFolder.disabled = store.state.recorded || !store.state.lesson.models.includes(run.value));
   run.addEventListener("change", finished);
   const none = words(h("p", { class: "quiet" }), "own.save_none");
   const box = h("div", {}, none, h("div", { class: "row" }, field("own.save_model", model), saveModel, field("own.save_run", run), saveFolder, saveRun, button("own.print", () => print())));

@@ -218,7 +218,7 @@ export const en = {
   "own.title": "Your own model and data",
   "own.idea": "The same trainers take a Hugging Face model and your data. Both stay in this tab.",
   "own.model": "Model",
-  "own.drop_model": "Drop a folder or its files here (config.json, model.safetensors, tokenizer.json), or choose them:",
+  "own.drop_model": "Drop a folder or its files here (config.json, model.safetensors, tokenizer.json), or a run folder of evenkeel, or choose them:",
   "own.files": "Choose files",
   "own.folder": "Choose a folder",
   "own.address": "Or its address at Hugging Face",

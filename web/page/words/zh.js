@@ -218,7 +218,7 @@ export const zh = {
   "own.title": "你自己的模型和数据",
   "own.idea": "同样的训练器可以用 Hugging Face 模型和你的数据。两者都留在这个标签页里。",
   "own.model": "模型",
-  "own.drop_model": "把文件夹或其中的文件拖到这里（config.json、model.safetensors、tokenizer.json），或者选择：",
+  "own.drop_model": "把文件夹或其中的文件拖到这里（config.json、model.safetensors、tokenizer.json），也可以拖入 evenkeel 的运行文件夹，或者选择：",
   "own.files": "选择文件",
   "own.folder": "选择文件夹",
   "own.address": "或者它在 Hugging Face 的地址",
