@@ -50,6 +50,8 @@ export async function serve(folder, extra = {}) {
     }
   });
   server.on("connect", (request, socket) => {
+    // The server has let go of this socket: nobody else would hear that the browser hung up on it, and an unheard error ends the process.
+    socket.on("error", () => socket.destroy());
     refuse(String(request.url));
     socket.end("HTTP/1.1 403 Forbidden\r\n\r\n");
   });
