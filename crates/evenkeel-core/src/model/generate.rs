@@ -196,7 +196,7 @@ impl<'a> Batch<'a> {
         for index in self.looked_at..self.drawn {
             for (row, tokens) in self.rows.iter_mut().zip(tokens.chunks_exact(most)).filter(|(row, _)| !row.done) {
                 let Ok(id) = u32::try_from(tokens[index]) else {
-                    return Err(Error::NonFinite { step: index as u64 + 1, what: "logits".into() });
+                    return Err(Error::Logits { prompt: row.prompt + 1, token: index + 1 });
                 };
                 row.context.push(id);
                 row.done = self.sampling.stop.contains(&id) || index + 1 == self.sampling.max_new_tokens || row.context.len() == context;

@@ -146,6 +146,8 @@ pub struct Training {
     pub adam_epsilon: f64,
     /// Global gradient norm is clipped to this; 0: not clipped.
     pub max_grad_norm: f64,
+    /// Pass over a batch whose loss or gradient is not finite, and count it, instead of stopping there (NeMo's name).
+    pub skip_nan_grad: bool,
     /// Read the metrics every so many steps, of all of them together; each step is a line of `events.jsonl`.
     pub logging_steps: u64,
     /// Evaluate every so many steps; 0: only at the end.
@@ -181,6 +183,7 @@ impl Training {
             adam_beta2: 0.999,
             adam_epsilon: 1e-8,
             max_grad_norm: 1.0,
+            skip_nan_grad: false,
             logging_steps: 1,
             eval_steps: 0,
             per_device_eval_batch_size: 8,

@@ -9,6 +9,7 @@ use super::optimizer::{AdamW, GradientSum, grad_norm, learning_rate};
 use super::order::Order;
 use super::pending::Pending;
 use super::run::Trainer;
+use super::trouble::Alone;
 use crate::data::batch::Batch;
 use crate::data::{Preference, Sequence};
 use crate::error::{Error, Result};
@@ -21,6 +22,8 @@ use evenkeel_kernels::{pair_loss, total};
 /// A chosen and a rejected completion, with the reference's summed log-probabilities once they are known.
 #[derive(Debug, Clone)]
 struct Pair {
+    /// The row of the data that it is of.
+    row: usize,
     chosen: Sequence,
     rejected: Sequence,
     reference: Option<(f32, f32)>,
@@ -50,17 +53,17 @@ impl DpoTrainer {
     pub async fn new(recipe: &Recipe, model: &Model, reference: Option<Model>, data: &[Preference], eval: &[Preference]) -> Result<Self> {
         let reference = reference.unwrap_or_else(|| model.clone()).frozen();
         let model = model.for_training(&recipe.training);
-        let data: Vec<Pair> = data.iter().flat_map(pairs).collect();
+        let [data, eval] = [data, eval].map(|rows| rows.iter().enumerate().flat_map(pairs).collect::<Vec<Pair>>());
         let mut trainer = Self {
             reference_digest: reference.digest().await?,
             optimizer: AdamW::new(&model, &recipe.training),
             order: Order::new(data.len(), recipe),
             config: recipe.dpo.clone().unwrap_or_default(),
             recipe: recipe.clone(),
-            eval: eval.iter().flat_map(pairs).collect(),
             model,
             reference,
             data,
+            eval,
             num_tokens: 0,
         };
         if trainer.config.precompute_ref_log_probs {
@@ -122,6 +125,14 @@ impl DpoTrainer {
         }
     }
 
+    /// Adds the gradient of one forward pass, of `of` pairs in the whole step. → its part of the loss `[1]`, and the rest
+    fn backward(&self, pairs: &[Pair], of: usize, gradients: &mut GradientSum) -> (Tensor<1>, Forward) {
+        let forward = self.forward(&self.model, pairs);
+        let loss = total(forward.losses.clone(), 1.0 / of as f64);
+        gradients.add(&self.model.params, loss.backward());
+        (loss, forward)
+    }
+
     /// Whether the reference still has the weights it started with.
     ///
     /// # Errors
@@ -143,9 +154,9 @@ struct Forward {
 }
 
 /// All ordered pairs of a preference's responses.
-fn pairs(preference: &Preference) -> impl Iterator<Item = Pair> + '_ {
+fn pairs((row, preference): (usize, &Preference)) -> impl Iterator<Item = Pair> + '_ {
     let responses = &preference.responses;
-    let pair = |(i, j): (usize, usize)| Pair { chosen: responses[i].clone(), rejected: responses[j].clone(), reference: None };
+    let pair = move |(i, j): (usize, usize)| Pair { row, chosen: responses[i].clone(), rejected: responses[j].clone(), reference: None };
     (0..responses.len()).flat_map(move |i| (i + 1..responses.len()).map(move |j| pair((i, j))))
 }
 
@@ -216,9 +227,7 @@ impl Trainer for DpoTrainer {
         let (mut wanted, mut chosen_tokens) = (Vec::new(), Vec::new());
         for chunk in rows.chunks(self.recipe.training.per_device_train_batch_size) {
             let pairs: Vec<Pair> = chunk.iter().map(|&i| self.data[i].clone()).collect();
-            let forward = self.forward(&self.model, &pairs);
-            let loss = total(forward.losses, 1.0 / rows.len() as f64);
-            gradients.add(&self.model.params, loss.backward());
+            let (loss, forward) = self.backward(&pairs, rows.len(), &mut gradients);
             wanted.push(loss);
             wanted.extend(forward.read);
             chosen_tokens.push(forward.chosen_tokens);
@@ -244,6 +253,14 @@ impl Trainer for DpoTrainer {
             ]);
             Ok(metrics)
         }))
+    }
+
+    fn alone(&self, step: u64) -> Vec<Alone<'_>> {
+        let pair = |pair: &'_ Pair| {
+            let pair = pair.clone();
+            Alone::new(pair.row, move |gradients| Some(self.backward(std::slice::from_ref(&pair), 1, gradients).0))
+        };
+        self.order.rows(step).into_iter().map(|i| pair(&self.data[i])).collect()
     }
 
     async fn evaluate(&mut self) -> Result<Metrics> {

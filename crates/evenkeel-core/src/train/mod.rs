@@ -11,3 +11,4 @@ pub mod reward;
 pub mod run;
 pub mod sft;
 pub mod state;
+mod trouble;

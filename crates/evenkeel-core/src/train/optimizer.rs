@@ -14,6 +14,11 @@ pub struct GradientSum {
 }
 
 impl GradientSum {
+    /// The sum of every segment of the parameters, where there is one.
+    pub fn segments(&self) -> &[Option<Tensor<1>>] {
+        &self.sums
+    }
+
     /// Adds what one backward pass left for `params`.
     pub fn add(&mut self, params: &Params, gradients: Gradients) {
         Self::add_all([self], [params], gradients);
@@ -45,7 +50,9 @@ pub struct AdamW {
     pub second: Vec<Tensor<1>>,
     config: AdamWConfig,
     max_grad_norm: f64,
-    /// Norm and scale of the last update: one that was not finite stops all that follow.
+    /// Whether an update that is not finite is passed over; else it stops all that follow.
+    skips: bool,
+    /// Norm and scale of the last update.
     last: Option<Tensor<1>>,
 }
 
@@ -64,6 +71,7 @@ impl AdamW {
                 weight_decay: training.weight_decay as f32,
             },
             max_grad_norm: training.max_grad_norm,
+            skips: training.skip_nan_grad,
             last: None,
         }
     }
@@ -76,7 +84,7 @@ impl AdamW {
     }
 
     /// Clips the gradients and updates `params` with [`AdamW::rates`], all on the device. Parameters without a gradient stay as they are; with a norm that is
-    /// not finite all do, then and in every later update.
+    /// not finite all do, then and, unless such updates are to be passed over, in every later one.
     ///
     /// Returns the gradients' norm before clipping and the factor that clipped them, `[2]`, to be read with [`grad_norm`].
     pub fn update(&mut self, params: &mut Params, gradients: GradientSum, rates: Tensor<1>) -> Tensor<1> {
@@ -88,7 +96,7 @@ impl AdamW {
         }
         let clip = evenkeel_kernels::clip(&present, self.max_grad_norm as f32, self.last.take());
         drop(present);
-        self.last = Some(clip.clone());
+        self.last = (!self.skips).then(|| clip.clone());
         let moments = self.first.iter_mut().zip(&mut self.second);
         for ((segment, gradient), (first, second)) in params.segments_mut().iter_mut().zip(gradients.sums).zip(moments) {
             let Some(gradient) = gradient else { continue };
@@ -107,10 +115,13 @@ impl AdamW {
 /// # Errors
 /// [`Error::NonFinite`], which says what is not finite.
 pub fn grad_norm(clip: &[f32], losses: &[Vec<f32>], step: u64) -> Result<f64> {
-    let finite = |what: &str, ok: bool| if ok { Ok(()) } else { Err(Error::NonFinite { step, what: what.into() }) };
-    finite("loss", losses.iter().flatten().all(|v| v.is_finite()))?;
-    finite("grad_norm", clip[0].is_finite())?;
-    Ok(f64::from(clip[0]))
+    let norm = clip[0];
+    let what = match losses.iter().flatten().all(|value| value.is_finite()) {
+        false => "the loss",
+        true if norm.is_finite() => return Ok(f64::from(norm)),
+        true => "the gradient's norm",
+    };
+    Err(Error::NonFinite { step, what: what.into(), rows: vec![], moved: norm.is_finite() })
 }
 
 /// Learning rate of optimiser step `step` (from 1) of `total`, as transformers' schedulers give it.

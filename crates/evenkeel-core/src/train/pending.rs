@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use burn::tensor::{Device, Tensor};
 
 use super::forward::read;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::Metrics;
 
 /// Steps that a GPU may have before it.
@@ -34,6 +34,11 @@ impl Pending {
         Self::new(vec![], |_| Ok(metrics))
     }
 
+    /// A step that went wrong before it left anything to read.
+    pub fn failed(error: Error) -> Self {
+        Self::new(vec![], |_| Err(error))
+    }
+
     /// Reads the numbers.
     ///
     /// # Errors
@@ -51,7 +56,7 @@ pub struct InFlight {
     most: usize,
     unread: Vec<(u64, Pending)>,
     reads: VecDeque<Read>,
-    known: VecDeque<(u64, Metrics)>,
+    known: VecDeque<(u64, Result<Metrics>)>,
 }
 
 /// A read that was asked for, and the steps that share it.
@@ -78,11 +83,11 @@ impl InFlight {
         }
     }
 
-    /// The oldest step's metrics once too many steps are under way, or, with `all`, as long as there is one.
+    /// What the oldest step came to, once too many steps are under way, or, with `all`, as long as there is one.
     ///
     /// # Errors
-    /// As [`Pending::metrics`]: those of the step that went wrong.
-    pub async fn next(&mut self, all: bool) -> Result<Option<(u64, Metrics)>> {
+    /// [`crate::Error::Device`].
+    pub async fn next(&mut self, all: bool) -> Result<Option<(u64, Result<Metrics>)>> {
         if let Some(known) = self.known.pop_front() {
             return Ok(Some(known));
         }
@@ -96,9 +101,19 @@ impl InFlight {
         let Some(Read { values, steps }) = self.reads.pop_front() else { return Ok(None) };
         let mut values = values.await?.into_iter();
         for (step, count, finish) in steps {
-            self.known.push_back((step, finish(values.by_ref().take(count).collect())?));
+            self.known.push_back((step, finish(values.by_ref().take(count).collect())));
         }
         Ok(self.known.pop_front())
+    }
+
+    /// Waits for what was asked for, whatever it is, and forgets everything. cubecl 0.11.3 takes the buffer of a read that is dropped on its way
+    /// for free while it is still mapped, and the next read in it ends the device.
+    pub async fn abandon(&mut self) {
+        for read in self.reads.drain(..) {
+            drop(read.values.await);
+        }
+        self.unread.clear();
+        self.known.clear();
     }
 
     /// Asks for the numbers of all steps that were not asked for.

@@ -11,6 +11,7 @@ use super::optimizer::{AdamW, GradientSum, grad_norm, learning_rate};
 use super::order::Order;
 use super::pending::Pending;
 use super::run::Trainer;
+use super::trouble::Alone;
 use crate::data::batch::Batch;
 use crate::data::{Preference, Sequence};
 use crate::error::Result;
@@ -46,6 +47,25 @@ impl RewardTrainer {
             num_tokens: 0,
         }
     }
+
+    /// Adds the gradient of one forward pass, of `rows` rows in the whole step.
+    fn backward(&self, preferences: &[&Preference], rows: usize, gradients: &mut GradientSum) -> Forward {
+        let batch = Batch::padded(&responses(preferences));
+        let pairs = Pairs::new(preferences, rows);
+        let placed = pairs.placed(batch.predictions.len(), &self.model.device());
+        let scores = end_scores(&self.model, &batch);
+        let loss = placed.loss(scores.clone(), &bradley_terry(self.config.center_rewards_coefficient));
+        gradients.add(&self.model.params, loss.backward());
+        Forward { loss, scores, pairs, tokens: batch.tokens as u64 }
+    }
+}
+
+struct Forward {
+    /// Its part of the step's loss, `[1]`.
+    loss: Tensor<1>,
+    scores: Tensor<1>,
+    pairs: Pairs,
+    tokens: u64,
 }
 
 /// Every pair of a micro-batch, as indices into its scores.
@@ -126,18 +146,12 @@ impl Trainer for RewardTrainer {
         let rates = self.optimizer.rates(lr);
         let mut gradients = GradientSum::default();
         let (mut wanted, mut all_pairs) = (Vec::new(), Vec::new());
-        let loss_of = bradley_terry(self.config.center_rewards_coefficient);
         for chunk in rows.chunks(self.recipe.training.per_device_train_batch_size) {
             let preferences: Vec<&Preference> = chunk.iter().map(|&i| &self.data[i]).collect();
-            let batch = Batch::padded(&responses(&preferences));
-            let pairs = Pairs::new(&preferences, rows.len());
-            let placed = pairs.placed(batch.predictions.len(), &self.model.device());
-            let scores = end_scores(&self.model, &batch);
-            let loss = placed.loss(scores.clone(), &loss_of);
-            gradients.add(&self.model.params, loss.backward());
-            wanted.extend([loss, scores]);
-            all_pairs.push(pairs);
-            self.num_tokens += batch.tokens as u64;
+            let forward = self.backward(&preferences, rows.len(), &mut gradients);
+            wanted.extend([forward.loss, forward.scores]);
+            all_pairs.push(forward.pairs);
+            self.num_tokens += forward.tokens;
         }
 
         wanted.push(self.optimizer.update(&mut self.model.params, gradients, rates));
@@ -158,6 +172,11 @@ impl Trainer for RewardTrainer {
             ]);
             Ok(metrics)
         }))
+    }
+
+    fn alone(&self, step: u64) -> Vec<Alone<'_>> {
+        let row = |row: usize| Alone::new(row, move |gradients| Some(self.backward(&[&self.data[row]], 1, gradients).loss));
+        self.order.rows(step).into_iter().map(row).collect()
     }
 
     async fn evaluate(&mut self) -> Result<Metrics> {

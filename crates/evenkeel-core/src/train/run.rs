@@ -8,7 +8,8 @@ use super::pending::{InFlight, Pending};
 use super::ppo::{PpoTrainer, RewardSource};
 use super::reward::RewardTrainer;
 use super::sft::SftTrainer;
-use super::state;
+use super::state::{self, Mark};
+use super::trouble::{Alone, explain};
 use crate::data::{Preference, Prompt, Sequence};
 use crate::error::{Error, Result};
 use crate::event::{Command, Event, Metrics};
@@ -46,6 +47,15 @@ pub trait Trainer {
     /// Completions of the last step worth showing: prompt, completion, score.
     fn samples(&mut self) -> Vec<(String, String, Option<f64>)> {
         Vec::new()
+    }
+    /// Every row of step `step`, each to be trained on by itself: asked for after the step came to a number that is not finite. Empty where the step
+    /// knows its rows itself.
+    fn alone(&self, _step: u64) -> Vec<Alone<'_>> {
+        Vec::new()
+    }
+    /// Whether a step whose gradient is not finite leaves everything as it was before.
+    fn fails_cleanly(&self) -> bool {
+        true
     }
     /// Last checks, such as an unchanged reference.
     async fn finish(&mut self) -> Result<()> {
@@ -202,33 +212,36 @@ struct Keep {
 }
 
 async fn drive<T: Trainer, S: Store, C: Commands>(
-    mut trainer: T,
+    trainer: T,
     recipe: &Recipe,
     keep: &mut Keep,
-    mut front: Front<'_, S, C>,
+    front: Front<'_, S, C>,
     resume: bool,
 ) -> Result<Model> {
-    let mut loop_state = LoopState::default();
+    let in_flight = InFlight::new(recipe.training.logging_steps, &trainer.model().device());
+    let mut run = Run { trainer, recipe, keep, front, at: LoopState::default(), in_flight, before: VecDeque::new() };
     if resume {
-        loop_state = state::restore(&mut trainer, front.store).await?;
+        run.at = state::restore(&mut run.trainer, run.front.store).await?;
     }
-    let total = trainer.total_steps();
-    (front.on_event)(Event::Started {
+    run.tell(Event::Started {
         stage: recipe.stage.name().into(),
-        total_steps: total,
-        parameters: trainer.model().params.num_elements() as u64,
-        device: front.device.clone(),
+        total_steps: run.trainer.total_steps(),
+        parameters: run.trainer.model().params.num_elements() as u64,
+        device: run.front.device.clone(),
     });
-    match steps(&mut trainer, recipe, keep, &mut front, &mut loop_state).await {
+    let outcome = run.steps().await;
+    run.in_flight.abandon().await;
+    match outcome {
         Ok(reason) => {
-            let model = best(&trainer, front.store, &loop_state).await?.frozen();
-            let files = save_model(&model, keep.text.as_ref(), &keep.sampling).await?;
-            front.store.write_folder("model", &files).await?;
-            (front.on_event)(Event::Finished { step: loop_state.step, reason });
+            let model = best(&run.trainer, run.front.store, &run.at).await?.frozen();
+            let files = save_model(&model, run.keep.text.as_ref(), &run.keep.sampling).await?;
+            run.front.store.write_folder("model", &files).await?;
+            run.tell(Event::Finished { step: run.at.step, reason });
             Ok(model)
         }
         Err(error) => {
-            (front.on_event)(Event::Failed { step: loop_state.step + 1, message: error.to_string() });
+            let step = if let Error::NonFinite { step, .. } = error { step } else { run.at.step + 1 };
+            run.tell(Event::Failed { step, message: error.to_string() });
             Err(error)
         }
     }
@@ -243,60 +256,15 @@ pub struct LoopState {
     pub best: Option<(f64, u64)>,
     /// Steps whose checkpoints are kept, oldest first.
     pub saved: VecDeque<u64>,
+    /// Steps that were passed over because a number was not finite; and how many of them came last, one after another.
+    #[serde(default)]
+    pub skipped: u64,
+    #[serde(default)]
+    pub skipped_in_a_row: u64,
 }
 
-/// Runs the steps that are left; the reason when told to stop early.
-async fn steps<T: Trainer, S: Store, C: Commands>(
-    trainer: &mut T,
-    recipe: &Recipe,
-    keep: &Keep,
-    front: &mut Front<'_, S, C>,
-    at: &mut LoopState,
-) -> Result<Option<String>> {
-    let (training, total) = (&recipe.training, trainer.total_steps());
-    let every = |interval: u64, step: u64| interval > 0 && step.is_multiple_of(interval);
-    let mut in_flight = InFlight::new(training.logging_steps, &trainer.model().device());
-    while at.step < total {
-        let orders = obey(trainer, front, &mut in_flight).await?;
-        if orders.stop {
-            save(trainer, training, keep, front, at).await?;
-            return Ok(Some("stopped on request".into()));
-        }
-        let step = at.step + 1;
-        in_flight.push(step, trainer.launch(step).await?);
-        at.step = step;
-        let evaluates = trainer.has_eval() && (every(training.eval_steps, step) || step == total);
-        let saves = orders.checkpoint || every(training.save_steps, step) || step == total;
-        // What is saved, shown or evaluated is known to be sound.
-        tell(&mut in_flight, evaluates || saves || every(training.sample_steps, step), front).await?;
-        if every(training.sample_steps, step) {
-            for (prompt, completion, score) in trainer.samples() {
-                (front.on_event)(Event::Sample { step, prompt, completion, score });
-            }
-        }
-        let improved = if evaluates {
-            let metrics = trainer.evaluate().await?;
-            let improved = note_best(training, &metrics, at);
-            (front.on_event)(Event::Eval { step, metrics });
-            improved
-        } else {
-            false
-        };
-        if improved || saves {
-            save(trainer, training, keep, front, at).await?;
-        }
-    }
-    trainer.finish().await?;
-    Ok(None)
-}
-
-/// Tells the metrics of steps that are done; with `all` waits for every one that was launched.
-async fn tell<S: Store, C: Commands>(in_flight: &mut InFlight, all: bool, front: &mut Front<'_, S, C>) -> Result<()> {
-    while let Some((step, metrics)) = in_flight.next(all).await? {
-        (front.on_event)(Event::Step { step, metrics });
-    }
-    Ok(())
-}
+/// Steps that may be passed over one after another: more are no accident of the data.
+const MOST_SKIPPED_IN_A_ROW: u64 = 10;
 
 #[derive(Default)]
 struct Orders {
@@ -304,34 +272,156 @@ struct Orders {
     checkpoint: bool,
 }
 
-/// Carries out the commands that wait, and while paused those that come.
-async fn obey<T: Trainer, S: Store, C: Commands>(trainer: &mut T, front: &mut Front<'_, S, C>, in_flight: &mut InFlight) -> Result<Orders> {
-    let mut orders = Orders::default();
-    let mut paused = false;
-    loop {
-        match front.commands.next(paused).await {
-            Some(Command::Stop) => {
-                tell(in_flight, true, front).await?;
-                orders.stop = true;
-                return Ok(orders);
+/// A run in progress.
+struct Run<'a, 'f, T, S, C> {
+    trainer: T,
+    recipe: &'a Recipe,
+    keep: &'a Keep,
+    front: Front<'f, S, C>,
+    at: LoopState,
+    in_flight: InFlight,
+    /// How the trainer stood before each step that is under way, oldest first.
+    before: VecDeque<Mark>,
+}
+
+impl<T: Trainer, S: Store, C: Commands> Run<'_, '_, T, S, C> {
+    fn tell(&mut self, event: Event) {
+        (self.front.on_event)(event);
+    }
+
+    /// Runs the steps that are left; the reason when told to stop early.
+    async fn steps(&mut self) -> Result<Option<String>> {
+        let (training, total) = (&self.recipe.training, self.trainer.total_steps());
+        let every = |interval: u64, step: u64| interval > 0 && step.is_multiple_of(interval);
+        while self.at.step < total {
+            let orders = self.obey().await?;
+            if orders.stop {
+                self.save().await?;
+                return Ok(Some("stopped on request".into()));
             }
-            Some(Command::Checkpoint) => orders.checkpoint = true,
-            Some(Command::Pause) => {
-                tell(in_flight, true, front).await?;
-                paused = true;
-            }
-            Some(Command::Resume) => paused = false,
-            Some(Command::Set { path, value }) => {
-                if !trainer.set(&path, value) {
-                    (front.on_event)(Event::Warning {
-                        message: format!("{path} = {value} was not taken: not a setting of this run, or out of range"),
-                    });
+            let step = self.at.step + 1;
+            self.before.push_back(Mark::of(&mut self.trainer));
+            let (pending, failed) = match self.trainer.launch(step).await {
+                Err(error @ Error::NonFinite { .. }) => (Pending::failed(error), true),
+                pending => (pending?, false),
+            };
+            self.in_flight.push(step, pending);
+            self.at.step = step;
+            let evaluates = self.trainer.has_eval() && (every(training.eval_steps, step) || step == total);
+            let saves = orders.checkpoint || every(training.save_steps, step) || step == total;
+            // What is saved, shown or evaluated is known to be sound.
+            self.settle(failed || evaluates || saves || every(training.sample_steps, step)).await?;
+            if every(training.sample_steps, step) {
+                for (prompt, completion, score) in self.trainer.samples() {
+                    self.tell(Event::Sample { step, prompt, completion, score });
                 }
             }
-            Some(other) => (front.on_event)(Event::Warning { message: format!("{other:?} is not for a run in progress") }),
-            None if paused => {}
-            None => return Ok(orders),
+            let improved = if evaluates {
+                let metrics = self.trainer.evaluate().await?;
+                let improved = note_best(training, &metrics, &mut self.at);
+                self.tell(Event::Eval { step, metrics });
+                improved
+            } else {
+                false
+            };
+            if improved || saves {
+                self.save().await?;
+            }
         }
+        self.trainer.finish().await?;
+        Ok(None)
+    }
+
+    /// Tells the metrics of steps that are done; with `all` waits for every one that was launched.
+    async fn settle(&mut self, all: bool) -> Result<()> {
+        while let Some((step, outcome)) = self.in_flight.next(all).await? {
+            let before = self.before.pop_front().expect("every step under way has a mark");
+            let metrics = match outcome {
+                Ok(metrics) => {
+                    self.at.skipped_in_a_row = 0;
+                    metrics
+                }
+                Err(error) => self.pass_over(error, before).await?,
+            };
+            self.tell(Event::Step { step, metrics });
+        }
+        Ok(())
+    }
+
+    /// What a step leaves that came to a number that is not finite and may be passed over; where it may not, its error, after the state before
+    /// it is saved.
+    async fn pass_over(&mut self, error: Error, before: Mark) -> Result<Metrics> {
+        let error = explain(&mut self.trainer, error).await?;
+        let Error::NonFinite { step, moved, .. } = error else { return Err(error) };
+        if !self.recipe.training.skip_nan_grad || self.at.skipped_in_a_row == MOST_SKIPPED_IN_A_ROW {
+            self.in_flight.abandon().await;
+            if !moved && step > 1 && self.trainer.fails_cleanly() {
+                before.restore(&mut self.trainer);
+                self.at.step = step - 1;
+                self.save().await?;
+            }
+            return Err(error);
+        }
+        self.at.skipped += 1;
+        self.at.skipped_in_a_row += 1;
+        self.tell(Event::Warning { message: format!("passed over: {error}") });
+        Ok(Metrics::from([("skipped_steps".into(), self.at.skipped as f64)]))
+    }
+
+    /// Carries out the commands that wait, and while paused those that come.
+    async fn obey(&mut self) -> Result<Orders> {
+        let mut orders = Orders::default();
+        let mut paused = false;
+        loop {
+            match self.front.commands.next(paused).await {
+                Some(Command::Stop) => {
+                    self.settle(true).await?;
+                    orders.stop = true;
+                    return Ok(orders);
+                }
+                Some(Command::Checkpoint) => orders.checkpoint = true,
+                Some(Command::Pause) => {
+                    self.settle(true).await?;
+                    paused = true;
+                }
+                Some(Command::Resume) => paused = false,
+                Some(Command::Set { path, value }) => {
+                    if !self.trainer.set(&path, value) {
+                        self.tell(Event::Warning {
+                            message: format!("{path} = {value} was not taken: not a setting of this run, or out of range"),
+                        });
+                    }
+                }
+                Some(other) => self.tell(Event::Warning { message: format!("{other:?} is not for a run in progress") }),
+                None if paused => {}
+                None => return Ok(orders),
+            }
+        }
+    }
+
+    async fn save(&mut self) -> Result<()> {
+        let at = &mut self.at;
+        if at.saved.back() == Some(&at.step) {
+            return Ok(());
+        }
+        at.saved.push_back(at.step);
+        let best = at.best.map(|(_, step)| step);
+        let limit = self.recipe.training.save_total_limit;
+        let mut stale = Vec::new();
+        while limit > 0 && at.saved.len() > limit.max(1) + usize::from(best.is_some()) {
+            let oldest = at.saved.iter().position(|s| Some(*s) != best).expect("more are kept than the best one");
+            stale.extend(at.saved.remove(oldest));
+        }
+        let mut files = save_model(self.trainer.model(), self.keep.text.as_ref(), &self.keep.sampling).await?;
+        files.extend(state::files(&mut self.trainer, at).await?);
+        let (step, store) = (at.step, &mut *self.front.store);
+        store.write_folder(&state::folder(step), &files).await?;
+        store.write_folder("checkpoints/LATEST", &[("step".into(), step.to_string().into_bytes())]).await?;
+        for step in stale {
+            store.remove_folder(&state::folder(step)).await?;
+        }
+        self.tell(Event::Checkpoint { step });
+        Ok(())
     }
 }
 
@@ -344,34 +434,6 @@ fn note_best(training: &Training, metrics: &Metrics, at: &mut LoopState) -> bool
         at.best = Some((value, at.step));
     }
     better
-}
-
-async fn save<T: Trainer, S: Store, C: Commands>(
-    trainer: &mut T,
-    training: &Training,
-    keep: &Keep,
-    front: &mut Front<'_, S, C>,
-    at: &mut LoopState,
-) -> Result<()> {
-    if at.saved.back() == Some(&at.step) {
-        return Ok(());
-    }
-    at.saved.push_back(at.step);
-    let best = at.best.map(|(_, step)| step);
-    let mut stale = Vec::new();
-    while training.save_total_limit > 0 && at.saved.len() > training.save_total_limit.max(1) + usize::from(best.is_some()) {
-        let oldest = at.saved.iter().position(|s| Some(*s) != best).expect("more are kept than the best one");
-        stale.extend(at.saved.remove(oldest));
-    }
-    let mut files = save_model(trainer.model(), keep.text.as_ref(), &keep.sampling).await?;
-    files.extend(state::files(trainer, at).await?);
-    front.store.write_folder(&state::folder(at.step), &files).await?;
-    front.store.write_folder("checkpoints/LATEST", &[("step".into(), at.step.to_string().into_bytes())]).await?;
-    for step in stale {
-        front.store.remove_folder(&state::folder(step)).await?;
-    }
-    (front.on_event)(Event::Checkpoint { step: at.step });
-    Ok(())
 }
 
 /// The best checkpoint's weights where a metric picks one, else the last.

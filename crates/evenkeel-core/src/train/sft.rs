@@ -2,6 +2,7 @@
 //!
 //! Follows TRL's `SFTTrainer` (`nll`): N counts the shifted targets of the accumulation window. Packing keeps documents apart.
 
+use burn::tensor::Tensor;
 use evenkeel_kernels::total;
 
 use super::forward::{mean, read, token_stats};
@@ -9,6 +10,7 @@ use super::optimizer::{AdamW, GradientSum, grad_norm, learning_rate};
 use super::order::Order;
 use super::pending::Pending;
 use super::run::Trainer;
+use super::trouble::Alone;
 use crate::data::Sequence;
 use crate::data::batch::Batch;
 use crate::error::Result;
@@ -49,6 +51,14 @@ impl SftTrainer {
     fn layout(&self, sequences: &[&Sequence]) -> Batch {
         if self.config.packing { Batch::packed(sequences, self.recipe.data.max_length) } else { Batch::padded(sequences) }
     }
+
+    /// Adds the gradient of one forward pass, of `trained` tokens in the whole step. → its part of the loss `[1]`, entropies and hits
+    fn backward(&self, batch: &Batch, trained: usize, gradients: &mut GradientSum) -> [Tensor<1>; 3] {
+        let out = token_stats(&self.model, batch, 1.0);
+        let loss = total(out.logprob, -1.0 / trained as f64);
+        gradients.add(&self.model.params, loss.backward());
+        [loss, out.entropy, out.correct]
+    }
 }
 
 impl Trainer for SftTrainer {
@@ -70,10 +80,7 @@ impl Trainer for SftTrainer {
         let mut gradients = GradientSum::default();
         let mut losses = Vec::new();
         for batch in batches.iter().filter(|b| !b.targets.is_empty()) {
-            let out = token_stats(&self.model, batch, 1.0);
-            let loss = total(out.logprob, -1.0 / trained as f64);
-            gradients.add(&self.model.params, loss.backward());
-            losses.extend([loss, out.entropy, out.correct]);
+            losses.extend(self.backward(batch, trained, &mut gradients));
         }
 
         losses.push(self.optimizer.update(&mut self.model.params, gradients, rates));
@@ -92,6 +99,17 @@ impl Trainer for SftTrainer {
                 ("epoch".into(), epoch),
             ]))
         }))
+    }
+
+    fn alone(&self, step: u64) -> Vec<Alone<'_>> {
+        let row = |row: usize| {
+            Alone::new(row, move |gradients| {
+                let batch = self.layout(&[&self.data[row]]);
+                let trained = batch.targets.len();
+                (trained > 0).then(|| self.backward(&batch, trained, gradients)[0].clone())
+            })
+        };
+        self.order.rows(step).into_iter().map(row).collect()
     }
 
     async fn evaluate(&mut self) -> Result<Metrics> {

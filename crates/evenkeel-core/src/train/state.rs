@@ -31,6 +31,27 @@ struct State {
     counters: serde_json::Value,
 }
 
+/// What a step changes on the host, as it was before.
+pub struct Mark {
+    updates: Vec<u64>,
+    counters: serde_json::Value,
+}
+
+impl Mark {
+    /// Of `trainer`, before its next step.
+    pub fn of<T: Trainer>(trainer: &mut T) -> Self {
+        Self { updates: trainer.parts().iter().map(|(_, _, optimizer)| optimizer.step).collect(), counters: trainer.counters() }
+    }
+
+    /// Puts it back.
+    pub fn restore<T: Trainer>(self, trainer: &mut T) {
+        for ((_, _, optimizer), updates) in trainer.parts().into_iter().zip(self.updates) {
+            optimizer.step = updates;
+        }
+        trainer.restore_counters(&self.counters);
+    }
+}
+
 /// A number as text, to be read back to the last bit: numbers in JSON are read by serde_json to the last bit but one.
 pub(crate) mod exact {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};

@@ -1,10 +1,11 @@
 //! Shared by the suite: where the references are, which devices to test on, reading and comparing arrays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use burn::tensor::Device;
 use evenkeel_core::model::{self, ModelFiles, Pretrained};
+use evenkeel_core::train::run::Store;
 use evenkeel_core::{Error, Result};
 use safetensors::tensor::{Dtype, SafeTensors};
 
@@ -80,6 +81,26 @@ impl ModelFiles for Memory {
 
     fn read(&self, name: &str) -> Result<Vec<u8>> {
         Ok(self.0[name].clone())
+    }
+}
+
+/// Run folders in memory.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryStore(pub HashMap<String, Vec<(String, Vec<u8>)>>);
+
+impl Store for MemoryStore {
+    async fn write_folder(&mut self, name: &str, files: &[(String, Vec<u8>)]) -> Result<()> {
+        self.0.insert(name.to_string(), files.to_vec());
+        Ok(())
+    }
+
+    async fn read(&mut self, folder: &str, file: &str) -> Result<Option<Vec<u8>>> {
+        Ok(self.0.get(folder).and_then(|files| files.iter().find(|f| f.0 == file)).map(|f| f.1.clone()))
+    }
+
+    async fn remove_folder(&mut self, name: &str) -> Result<()> {
+        self.0.remove(name);
+        Ok(())
     }
 }
 

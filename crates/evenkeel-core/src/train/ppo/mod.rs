@@ -165,6 +165,15 @@ impl PpoTrainer {
         rows.iter().cycle().take(wanted).map(|&i| self.prompts[i].clone()).collect()
     }
 
+    /// The rows of these episodes' prompts, counted from 1, each once.
+    fn prompt_rows(&self, step: u64, episodes: impl IntoIterator<Item = usize>) -> Vec<usize> {
+        let rows = self.order.rows(step);
+        let mut named: Vec<usize> = episodes.into_iter().map(|episode| rows[episode % rows.len()] + 1).collect();
+        named.sort_unstable();
+        named.dedup();
+        named
+    }
+
     /// Whether the reference still has the weights it started with.
     ///
     /// # Errors
@@ -192,8 +201,16 @@ impl Trainer for PpoTrainer {
     }
 
     async fn launch(&mut self, step: u64) -> Result<Pending> {
-        let rollout = self.rollout(step).await?;
+        let bad = |what: &str, rows: Vec<usize>| Error::NonFinite { step, what: what.into(), rows, moved: false };
+        let rollout = match self.rollout(step).await {
+            Err(Error::Logits { prompt, .. }) => return Err(bad("a logit", self.prompt_rows(step, [prompt - 1]))),
+            rollout => rollout?,
+        };
         let scores = self.score(&rollout).await?;
+        let unsound: Vec<usize> = (0..scores.len()).filter(|&episode| !scores[episode].0.is_finite()).collect();
+        if !unsound.is_empty() {
+            return Err(bad("the score of a response", self.prompt_rows(step, unsound)));
+        }
         let experience = self.advantages(rollout, &scores);
         let stats = self.update(step, &experience).await?;
         Ok(Pending::known(self.metrics(step, &experience, &stats)))
@@ -210,6 +227,11 @@ impl Trainer for PpoTrainer {
             ("eval_objective/kl".into(), kl.sum::<f64>() / n),
             ("eval_objective/scores".into(), scores.iter().sum::<f64>() / n),
         ]))
+    }
+
+    /// Its earlier minibatches have been trained on.
+    fn fails_cleanly(&self) -> bool {
+        false
     }
 
     async fn finish(&mut self) -> Result<()> {

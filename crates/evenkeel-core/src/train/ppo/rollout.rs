@@ -119,7 +119,8 @@ impl PpoTrainer {
     /// [`crate::Error::Device`].
     pub async fn score(&mut self, rollout: &Rollout) -> Result<Vec<(f64, f64)>> {
         let raw = self.raw_scores(rollout).await?;
-        if self.config.normalize_rewards {
+        // A score that is not a number would stay in the moments for good.
+        if self.config.normalize_rewards && raw.iter().all(|score| score.is_finite()) {
             self.controller.scores.update(&raw);
         }
         let clip = self.config.reward_clip;

@@ -8,7 +8,7 @@ use evenkeel_kernels::{Rows, gather, pick, ppo_policy_loss, ppo_value_loss, tota
 use super::rollout::{batch, value_rows};
 use super::{Critic, Experience, Numbers, PpoTrainer};
 use crate::data::batch::Batch;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::Metrics;
 use crate::rng;
 use crate::train::forward::{Placed, ints, read};
@@ -20,6 +20,8 @@ use crate::train::optimizer::{GradientSum, grad_norm, learning_rate};
 pub struct UpdateStats {
     /// Optimiser steps taken.
     pub updates: usize,
+    /// Optimiser steps passed over because a number was not finite (`training.skip_nan_grad`).
+    pub skipped: usize,
     /// Largest |log ratio| of the very first minibatch: 0 when rollout and update agree.
     pub first_log_ratio: f64,
     /// Whether `target_kl` ended the updates early.
@@ -67,11 +69,19 @@ impl PpoTrainer {
             learning_rate: learning_rate(&self.recipe.training, step, self.order.total_steps(&self.recipe.training)),
             ..Default::default()
         };
+        let mut passed_over = None;
         'epochs: for epoch in 0..self.config.num_ppo_epochs {
             let index = step * self.config.num_ppo_epochs as u64 + epoch as u64;
             let order = rng::permutation(self.recipe.seed, "ppo", index, episodes);
             for rows in order.chunks(minibatch) {
-                let sums = self.minibatch(step, experience, rows, &mut stats).await?;
+                let sums = match self.minibatch(step, experience, rows, &mut stats).await {
+                    Err(error @ Error::NonFinite { .. }) if self.recipe.training.skip_nan_grad => {
+                        stats.skipped += 1;
+                        passed_over = Some(error);
+                        continue;
+                    }
+                    sums => sums?,
+                };
                 if stats.updates == 1 {
                     stats.first_log_ratio = sums.largest_log_ratio;
                 }
@@ -80,6 +90,9 @@ impl PpoTrainer {
                     break 'epochs;
                 }
             }
+        }
+        if let (0, Some(error)) = (stats.updates, passed_over) {
+            return Err(error);
         }
         stats.divide();
         self.adapt(&stats.numbers);
@@ -135,14 +148,38 @@ impl PpoTrainer {
         if stats.updates == 0 {
             stats.numbers = experience.of_columns(&clips[2..]);
         }
-        let [norm, value_norm] = [0, 1].map(|i| grad_norm(&clips[i], &values, step));
+        let norms = clips[..2].iter().map(|clip| grad_norm(clip, &values, step)).collect::<Result<Vec<f64>>>();
+        let norms = norms.map_err(|error| self.trouble(step, error, &stats.numbers, rows, &values))?;
 
         let mut sums = Sums { tokens: tokens as f64, steps: steps as f64, ..Sums::default() };
         for (chunk, values) in rows.chunks(self.micro_batch()).zip(values.chunks(5)) {
             sums.add(&stats.numbers, chunk, values, self.config.cliprange, self.config.cliprange_value);
         }
-        stats.add(&sums, norm?, value_norm?);
+        stats.add(&sums, norms[0], norms[1]);
         Ok(sums)
+    }
+
+    /// `error` with the prompts' rows whose episodes, `episodes` of the iteration, hold a number that is not finite; and which number it is.
+    fn trouble(&self, step: u64, error: Error, numbers: &Numbers, episodes: &[usize], values: &[Vec<f32>]) -> Error {
+        let Error::NonFinite { mut what, moved, .. } = error else { return error };
+        let of_rollout = [
+            ("a log-probability of the policy", &numbers.logprobs),
+            ("a log-probability of the reference", &numbers.ref_logprobs),
+            ("a value of the critic", &numbers.values),
+        ];
+        let mut bad: Vec<usize> = Vec::new();
+        if let Some((name, lists)) = of_rollout.iter().find(|(_, lists)| !lists.iter().flatten().all(|x| x.is_finite())) {
+            what = (*name).to_owned();
+            bad.extend((0..lists.len()).filter(|&e| !lists[e].iter().all(|x| x.is_finite())));
+        } else {
+            for (chunk, values) in episodes.chunks(self.micro_batch()).zip(values.chunks(5)) {
+                let mut losses = values[3].iter();
+                bad.extend(
+                    chunk.iter().filter(|&&e| !losses.by_ref().take(numbers.logprobs[e].len()).fold(true, |ok, x| ok && x.is_finite())),
+                );
+            }
+        }
+        Error::NonFinite { step, what, rows: self.prompt_rows(step, bad), moved }
     }
 
     /// The scalar to differentiate, and what is read back: [log π], [entropy], [V], policy losses and value losses, per token or step.
@@ -301,7 +338,8 @@ impl UpdateStats {
             ("val/grad_norm", self.value_grad_norm),
             ("lr", self.learning_rate),
         ];
-        list.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        let skipped = (self.skipped > 0).then_some(("policy/skipped_updates", self.skipped as f64));
+        list.into_iter().chain(skipped).map(|(name, value)| (name.to_owned(), value)).collect()
     }
 }
 

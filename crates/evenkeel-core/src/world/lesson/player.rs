@@ -101,7 +101,8 @@ impl<S: Store> Player<S> {
     /// # Errors
     /// A plan that cannot be; nothing whole is kept.
     pub async fn open(&mut self, plan: &Plan, device: &Device, name: &str, resume: bool, say: &mut dyn FnMut(Event)) -> Result<()> {
-        (self.playing, self.once, self.run, self.log, self.seconds) = (false, false, None, Vec::new(), 0.0);
+        self.abandon().await;
+        (self.playing, self.once, self.log, self.seconds) = (false, false, Vec::new(), 0.0);
         if resume {
             let resumed = Lesson::resume(device, name, &mut self.store).await?;
             for event in &resumed.events {
@@ -157,7 +158,7 @@ impl<S: Store> Player<S> {
                 match command {
                     Command::Resume => self.playing = true,
                     Command::Advance => (self.playing, self.once) = (true, true),
-                    Command::Go { stage } => self.go(stage)?,
+                    Command::Go { stage } => self.go(stage).await?,
                     Command::Fork { run, step, kl_coef, seed } => {
                         let name = lesson.fork(&run, step, kl_coef, seed)?;
                         self.queue.retain(|queued| *queued != name);
@@ -193,7 +194,8 @@ impl<S: Store> Player<S> {
             Ok(over) => over,
             Err(error) => {
                 let step = self.run.as_ref().map_or(0, |run| run.step + 1);
-                (self.playing, self.run) = (false, None);
+                self.playing = false;
+                self.abandon().await;
                 self.tell(Event::Failed { step, message: error.to_string() }, say);
                 say(self.state());
                 return Err(error);
@@ -261,6 +263,13 @@ impl<S: Store> Player<S> {
         run.tell(true, &mut tell).await
     }
 
+    /// Ends the run in progress where it stands.
+    async fn abandon(&mut self) {
+        if let Some(run) = self.run.take() {
+            run.abandon().await;
+        }
+    }
+
     async fn end_run(&mut self, say: &mut dyn FnMut(Event)) -> Result<()> {
         let Some(run) = self.run.take() else { return Ok(()) };
         let cost = Event::Cost { stage: run.name.clone(), seconds: self.seconds, steps: run.step, tokens: run.tokens, bytes: None };
@@ -274,14 +283,17 @@ impl<S: Store> Player<S> {
     }
 
     /// `stage` next, after whatever it needs and has not been run.
-    fn go(&mut self, stage: String) -> Result<()> {
-        let Some(lesson) = &self.lesson else { return Ok(()) };
+    async fn go(&mut self, stage: String) -> Result<()> {
+        if self.lesson.is_none() {
+            return Ok(());
+        }
         if !STAGES.contains(&stage.as_str()) {
             return Err(Error::input("stage", format!("there is no stage `{stage}`"), format!("choose from {}", STAGES.join(", "))));
         }
         if self.run.as_ref().is_some_and(|run| run.name == stage) {
-            self.run = None;
+            self.abandon().await;
         }
+        let Some(lesson) = &self.lesson else { return Ok(()) };
         let current = self.run.as_ref().map(|run| run.name.clone());
         let needed = lesson.needs(&stage).into_iter().filter(|needed| Some(*needed) != current.as_deref()).map(str::to_string);
         let first: Vec<String> = needed.chain([stage]).collect();

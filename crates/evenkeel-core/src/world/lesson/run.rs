@@ -47,11 +47,17 @@ impl Run {
     pub async fn tell(&mut self, all: bool, say: &mut dyn FnMut(Event)) -> Result<()> {
         // Only steps that train are worth letting run ahead.
         let all = all || !matches!(self.work, Work::Sft(_) | Work::Reward(_) | Work::Dpo(_));
-        while let Some((step, metrics)) = self.in_flight.next(all).await? {
+        while let Some((step, outcome)) = self.in_flight.next(all).await? {
+            let metrics = outcome?;
             self.tokens = metrics["num_tokens"];
             say(Event::Step { step, metrics });
         }
         Ok(())
+    }
+
+    /// Ends it where it stands; what is under way is not told.
+    pub async fn abandon(mut self) {
+        self.in_flight.abandon().await;
     }
 }
 
