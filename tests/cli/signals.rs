@@ -45,11 +45,56 @@ fn a_signal_stops_after_the_step_and_the_run_goes_on() {
     assert_eq!(record["status"], "finished");
 }
 
+/// A device that the driver takes away in the middle of a run.
+#[test]
+fn a_lost_device_ends_the_run_and_leaves_what_it_can_go_on_from() {
+    let Some(shared) = shared("a_lost_device_ends_the_run_and_leaves_what_it_can_go_on_from") else { return };
+    if std::env::var_os("EVENKEEL_GPU").is_none_or(|wish| wish != "yes") {
+        eprintln!("skipped a_lost_device_ends_the_run_and_leaves_what_it_can_go_on_from: EVENKEEL_GPU is not `yes`");
+        return;
+    }
+    let temp = folder();
+    let (run, loss) = (temp.path().join("run"), temp.path().join("loss"));
+    let settings = ["max_length=32", "per_device_train_batch_size=2", "save_steps=1", "lr_scheduler_type=constant"];
+    let train = |out: &str, steps: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_evenkeel"));
+        command.current_dir(temp.path()).args(["sft", "--device", "gpu", "--max-steps", steps]);
+        match out {
+            "" => command.args(["--resume", "run"]),
+            out => {
+                command.args(["--out", out]).args(settings.iter().flat_map(|setting| ["--set", setting]));
+                command.arg("--model").arg(shared.join("models/stories260K")).arg("--data").arg(shared.join("data/alpaca-eval-sft.jsonl"))
+            }
+        };
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    };
+    let child = train("run", "100000").env("EVENKEEL_GPU_LOSE_WHEN", &loss).spawn().expect("the binary starts");
+    wait_for(&run, "checkpoint");
+    std::fs::write(&loss, "").expect("a file can be written");
+    let outcome = Outcome::of(child.wait_with_output().expect("it ends"));
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    let errors: Vec<&str> = outcome.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert!(errors.len() == 1 && errors[0].contains("evenkeel sft --resume run") && errors[0].contains("device: "), "{outcome:?}");
+    assert!(!outcome.stderr.contains("defect"), "{outcome:?}");
+
+    let kept: u64 = std::fs::read_to_string(run.join("checkpoints/LATEST/step")).unwrap().trim().parse().unwrap();
+    let steps = (kept + 2).to_string();
+    Outcome::of(train("", &steps).output().expect("the binary starts")).ok();
+    Outcome::of(train("whole", &steps).output().expect("the binary starts")).ok();
+    let model = |run: &str| std::fs::read(temp.path().join(run).join("model/model.safetensors")).unwrap();
+    assert!(model("run") == model("whole"), "lost and resumed is as if never lost");
+}
+
 fn wait_for_a_step(run: &Path) {
+    wait_for(run, "step");
+}
+
+fn wait_for(run: &Path, event: &str) {
     let begun = Instant::now();
-    let stepped = || std::fs::read_to_string(run.join("events.jsonl")).is_ok_and(|text| text.contains("\"event\":\"step\""));
-    while !stepped() {
-        assert!(begun.elapsed() < PATIENCE, "no step within {PATIENCE:?}");
+    let told = format!("\"event\":\"{event}\"");
+    while !std::fs::read_to_string(run.join("events.jsonl")).is_ok_and(|text| text.contains(&told)) {
+        assert!(begun.elapsed() < PATIENCE, "no {event} within {PATIENCE:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

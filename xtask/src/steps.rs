@@ -198,7 +198,7 @@ fn in_worker(toolchain: &Toolchain) -> Result<()> {
     let driver = driver.to_string_lossy();
     let args = ["test", "--headless", "--chrome", "--chromedriver", &driver, "--mode", "no-install", "--release"];
     let mut test = toolchain.command("wasm-pack", &args)?;
-    test.args(["crates/evenkeel-web", "--test", "suite", "--", "--nocapture"]);
+    test.args(["crates/evenkeel-web", "--test", "suite", "--test", "minimum", "--", "--nocapture"]);
     // Seconds; the defaults of 20 and 5 are for machines that do nothing else.
     test.env("WASM_BINDGEN_TEST_TIMEOUT", "300").env("WASM_BINDGEN_TEST_DRIVER_TIMEOUT", "60");
     run(&mut test)

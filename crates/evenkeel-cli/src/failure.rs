@@ -60,9 +60,18 @@ pub fn install_panic_hook() {
     std::panic::set_hook(Box::new(move |info| {
         let place = info.location().map_or_else(|| "an unknown place".to_owned(), |l| format!("{}:{}", l.file(), l.line()));
         let message = info.payload_as_str().unwrap_or("no message");
-        eprintln!("evenkeel has a defect ({place}: {message}); please report this line with the command that you ran");
+        let what = match message.strip_prefix("wgpu error: ") {
+            // On the device's own thread: whoever waits for it is told that it failed.
+            Some(error) => format!("the GPU was lost or refuses its work ({}); try another driver or --device cpu", in_a_line(error)),
+            None => format!("evenkeel has a defect ({place}: {message})"),
+        };
+        eprintln!("{what}; please report this line with the command that you ran");
         if std::env::var_os("RUST_BACKTRACE").is_some() {
             default(info);
         }
     }));
+}
+
+fn in_a_line(text: &str) -> String {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }

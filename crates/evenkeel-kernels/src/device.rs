@@ -76,12 +76,18 @@ static PROFILE: OnceLock<Profile> = OnceLock::new();
 /// Lanes of its smallest subgroup; 0 where shaders cannot use subgroups.
 static SUBGROUP_LANES: OnceLock<u32> = OnceLock::new();
 
-/// Why the driver or the browser took the device away.
+/// Why the browser took the device away.
 static LOST: Mutex<Option<String>> = Mutex::new(None);
 
-/// Why the open device was lost, if it was: nothing can be computed on it any more, and what waits for it may wait for ever.
+/// Why the browser's device was lost, if it was: nothing can be computed on it any more, and what waits for it may wait for ever.
+/// Natively reads fail then, and nobody has to ask.
 pub fn lost() -> Option<String> {
     LOST.lock().expect("nobody panics while holding it").clone()
+}
+
+#[cfg(target_family = "wasm")]
+pub(crate) fn note_lost(reason: String) {
+    LOST.lock().expect("nobody panics while holding it").get_or_insert(reason);
 }
 
 /// Opens the GPU in this way from now on; too late once it is open.
@@ -144,9 +150,7 @@ async fn gpu() -> Result<Selected, DeviceError> {
         Ok((device, setup)) => {
             let lanes = has_subgroups(&setup.device).then(|| setup.adapter.get_info().subgroup_min_size);
             SUBGROUP_LANES.get_or_init(|| lanes.unwrap_or(0));
-            setup.device.set_device_lost_callback(|_, reason| {
-                LOST.lock().expect("nobody panics while holding it").get_or_insert(reason);
-            });
+            platform::watch(&setup.device);
             let features = features(&setup.device);
             Selected { memory: platform::own_memory(&setup.adapter), features, ..describe(device, &setup.adapter.get_info()) }
         }

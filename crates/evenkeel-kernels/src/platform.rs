@@ -20,6 +20,25 @@ pub(crate) fn profile() -> Profile {
     Profile::Whole
 }
 
+/// Has [`crate::device::lost`] know when the browser takes the device away.
+#[cfg(target_family = "wasm")]
+pub(crate) fn watch(device: &wgpu::Device) {
+    device.set_device_lost_callback(|_, reason| crate::device::note_lost(reason));
+}
+
+/// Natively cubecl watches. `EVENKEEL_GPU_LOSE_WHEN=FILE` has the device lost once there is such a file, so that tests see what a run leaves.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn watch(device: &wgpu::Device) {
+    let Some(file) = std::env::var_os("EVENKEEL_GPU_LOSE_WHEN").map(std::path::PathBuf::from) else { return };
+    let device = device.clone();
+    std::thread::spawn(move || {
+        while !file.exists() {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        device.destroy();
+    });
+}
+
 /// Runs the constructors that burn's crates register themselves with; the second call does nothing.
 ///
 /// Naming the linker's function is what matters: in a module where nobody calls it, the linker has every exported function call it,

@@ -7,9 +7,10 @@ use evenkeel_core::data::Sequence;
 use evenkeel_core::data::batch::Batch;
 use evenkeel_core::model::{NamedFiles, Sampling, generate, load};
 use evenkeel_core::train::forward::{read, token_stats};
-use evenkeel_kernels::{DeviceChoice, select};
 use safetensors::SafeTensors;
 use wasm_bindgen_test::wasm_bindgen_test;
+
+use crate::cases::gpu;
 
 include!(concat!(env!("OUT_DIR"), "/golden_files.rs"));
 
@@ -23,7 +24,7 @@ const PROMPT_TOKENS: usize = 8;
 
 #[wasm_bindgen_test]
 async fn losses_gradients_and_greedy_tokens_equal_pytorch() {
-    let gpu = select(DeviceChoice::Gpu).await.unwrap();
+    let gpu = gpu().await;
     if GOLDEN.is_empty() {
         wasm_bindgen_test::console_log!("skipped losses_gradients_and_greedy_tokens_equal_pytorch: no ../shared");
     }

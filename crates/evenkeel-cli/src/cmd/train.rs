@@ -101,7 +101,14 @@ fn train(recipe: &Recipe, models: Models, rows: Rows, mut folder: RunFolder, sel
         }
         Err(error) => {
             let noted = folder.finish("failed", Some(error.to_string()), seen.step, seconds);
-            noted.and(Err(error)).with_context(|| format!("{} failed", recipe.stage.name()))
+            let stage = recipe.stage.name();
+            let failed = match store.latest_step() {
+                Some(step) => {
+                    format!("{stage} failed after step {step}, from which `evenkeel {stage} --resume {}` goes on", folder.path().display())
+                }
+                None => format!("{stage} failed"),
+            };
+            noted.and(Err(error)).context(failed)
         }
     }
 }

@@ -6,8 +6,8 @@ use burn::tensor::{Device, Int, Tensor, TensorData, Transaction};
 use evenkeel_kernels::{Rows, TokenStats, gather, scatter_sum};
 
 use crate::data::batch::Batch;
-use crate::error::{Error, Result};
-use crate::model::{Input, Model};
+use crate::error::Result;
+use crate::model::{Input, Model, device_error};
 
 /// A batch on a device: all that forward passes and losses read of it. Uploaded before the first launch, because an upload between
 /// launches ends a submission to the GPU.
@@ -116,8 +116,8 @@ pub async fn read(tensors: Vec<Tensor<1>>) -> Result<Vec<Vec<f32>>> {
     for tensor in tensors {
         transaction = transaction.register(tensor.inner());
     }
-    let data = transaction.execute_async().await.map_err(|e| Error::Device(e.to_string()))?;
-    data.into_iter().map(|d| d.try_into_vec::<f32>().map_err(|e| Error::Device(format!("{e:?}")))).collect()
+    let data = transaction.execute_async().await.map_err(device_error)?;
+    data.into_iter().map(|d| d.try_into_vec::<f32>().map_err(device_error)).collect()
 }
 
 /// Mean of the values, 0 of none.
