@@ -81,3 +81,23 @@ fn a_model_that_cannot_fit_is_refused_before_anything_is_loaded() {
         assert!(!here.join("runs").exists());
     }
 }
+
+/// On a device with WebGPU's minimum, before anything of the model is read.
+#[test]
+fn a_model_that_no_kernel_could_be_given_is_refused_with_its_size() {
+    if std::env::var_os("EVENKEEL_GPU").is_none_or(|wish| wish != "yes") {
+        eprintln!("skipped a_model_that_no_kernel_could_be_given_is_refused_with_its_size: EVENKEEL_GPU is not `yes`");
+        return;
+    }
+    let here = folder();
+    let config = r#"{"architectures":["LlamaForCausalLM"],"model_type":"llama","vocab_size":131072,"hidden_size":512,"intermediate_size":64,
+        "num_hidden_layers":1,"num_attention_heads":8,"num_key_value_heads":8,"max_position_embeddings":64,"rms_norm_eps":1e-5,
+        "hidden_act":"silu","tie_word_embeddings":true,"bos_token_id":0,"eos_token_id":1}"#;
+    std::fs::create_dir(here.path().join("large")).unwrap();
+    std::fs::write(here.path().join("large/config.json"), config).unwrap();
+    std::fs::write(here.path().join("rows.jsonl"), "{\"input_ids\": [1, 2, 3], \"completion_mask\": [0, 1, 1]}\n").unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_evenkeel"));
+    command.current_dir(here.path()).args(words("score --model large --data rows.jsonl --device gpu"));
+    let outcome = Outcome::of(command.env("EVENKEEL_GPU_PROFILE", "minimum").output().expect("the binary starts"));
+    outcome.refused(&["large: the embedding of the vocabulary takes 256 MiB", "no more than 128 MiB at once", "--device cpu"]);
+}

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use evenkeel_core::Error;
+use evenkeel_kernels::selfcheck::{Verdict, selfcheck};
 use evenkeel_kernels::{DeviceChoice, DeviceError, Selected, select};
 
 use crate::args::DeviceFlag;
@@ -30,4 +31,24 @@ pub fn open(flag: DeviceFlag) -> Result<Selected> {
 /// `CPU`, or the adapter and its API.
 pub fn name(selected: &Selected) -> String {
     if selected.backend == "cpu" { selected.name.clone() } else { format!("{} ({})", selected.name, selected.backend) }
+}
+
+/// Every kernel on the device against its CPU twin.
+pub fn verdicts(selected: &Selected) -> Result<Vec<Verdict>> {
+    Ok(pollster::block_on(selfcheck(&selected.device)).map_err(Error::Device)?)
+}
+
+/// An error where a kernel is wrong: what would come of it is garbage.
+pub fn judge(selected: &Selected, verdicts: &[Verdict]) -> Result<()> {
+    let wrong: Vec<&str> = verdicts.iter().filter(|v| !v.passed()).map(|v| v.kernel).collect();
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let problem = format!("{} computes wrongly: {}", name(selected), wrong.join(", "));
+    Err(Error::Device(format!("{problem}. Update its driver, or use --device cpu")).into())
+}
+
+/// Before a run: whether a GPU computes what the CPU does.
+pub fn trust(selected: &Selected) -> Result<()> {
+    if selected.backend == "cpu" { Ok(()) } else { judge(selected, &verdicts(selected)?) }
 }

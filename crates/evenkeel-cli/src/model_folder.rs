@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use evenkeel_core::Error;
+use evenkeel_core::estimate::Size;
 use evenkeel_core::model::{self, ModelConfig, ModelFiles, Pretrained};
 use evenkeel_kernels::Selected;
 
@@ -41,6 +42,8 @@ impl ModelFolder {
 
     /// The whole model on the selected device.
     pub fn load(&self, selected: &Selected) -> Result<Pretrained> {
+        let config = self.config()?;
+        Size::of(&config, config.head()).check(&self.place(), selected.largest_tensor)?;
         Ok(model::load(self, &selected.device)?)
     }
 }

@@ -59,6 +59,30 @@ impl Size {
             cache: (2 * config.num_kv_heads * config.head_dim) as u64,
         }
     }
+
+    /// The widest that a token gets within a layer.
+    fn widest(&self) -> u64 {
+        (2 * self.intermediate).max(self.hidden + self.cache)
+    }
+
+    /// Floats of the largest weights that a kernel is given, and what they are.
+    fn largest_weights(&self) -> [(u64, &'static str); 2] {
+        [(self.vocab * self.hidden, "the embedding of the vocabulary"), (self.widest() * self.hidden, "a weight matrix")]
+    }
+
+    /// Refuses the model at `place` where a kernel can be given no more than `most` bytes and a weight is more.
+    ///
+    /// # Errors
+    /// Which weight, and both numbers.
+    pub fn check(&self, place: &str, most: Option<u64>) -> Result<(), Error> {
+        let (floats, what) = self.largest_weights().into_iter().max().expect("there are two");
+        match most {
+            Some(most) if F32 * floats > most => {
+                Err(Error::input(place, too_large(what, F32 * floats, most), "take a smaller model, or --device cpu"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What the data is, after encoding.
@@ -74,6 +98,15 @@ pub struct Amount {
     pub longest: u64,
     /// Sequences of the row that has most: 2 for pairs, K for rankings.
     pub per_row: u64,
+}
+
+/// What a device has for a run; what is not known refuses nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Room {
+    /// Free bytes.
+    pub memory: Option<u64>,
+    /// Bytes of the largest tensor that a kernel can be given.
+    pub tensor: Option<u64>,
 }
 
 /// Everything that is said before a run begins.
@@ -157,35 +190,58 @@ impl Estimate<'_> {
         ppo.rollout_batch_size as u64 * (self.data.longest + ppo.response_length as u64) * self.policy.layers * self.policy.cache
     }
 
-    /// Refuses a run that needs more than `available` bytes, with settings that would fit; what the system does not tell refuses nothing.
-    ///
-    /// # Errors
-    /// Both numbers, and the settings.
-    pub fn check(&self, available: Option<u64>) -> Result<(), Error> {
-        let needed = self.memory();
-        match available {
-            Some(available) if needed > available => Err(Error::input(
-                "memory",
-                format!("the run needs about {} and {} are free", figures::bytes(needed), figures::bytes(available)),
-                self.what_fits(available).unwrap_or_else(|| "no batch of this model fits: take a smaller model".into()),
-            )),
-            _ => Ok(()),
-        }
+    /// Bytes of the largest tensor that a kernel is given, and what it holds.
+    fn largest_tensor(&self) -> (u64, &'static str) {
+        let (rows, length) = self.micro_batch();
+        let sampled = self.recipe.ppo.as_ref().map_or(0, |ppo| ppo.rollout_batch_size as u64);
+        let of_model = |size: Size| {
+            let [embedding, matrix] = size.largest_weights();
+            [
+                embedding,
+                matrix,
+                (rows * length * size.widest(), "what a layer computes of a batch"),
+                (MOST_LOGITS.max(LOGIT_ROWS.max(sampled) * size.vocab), "logits"),
+                (self.cache() / size.layers.max(1), "a layer's keys and values"),
+            ]
+        };
+        let all = [self.policy, self.reward.unwrap_or_default()].map(of_model);
+        let (floats, what) = all.into_iter().flatten().max().expect("a model has tensors");
+        (F32 * floats, what)
     }
 
-    /// The settings nearest to these with which the run needs no more than `available` bytes, as a sentence.
+    /// Refuses a run that needs more than there is room for, with settings that would fit.
+    ///
+    /// # Errors
+    /// What is needed and what there is, and the settings.
+    pub fn check(&self, room: &Room) -> Result<(), Error> {
+        let (needed, (tensor, what)) = (self.memory(), self.largest_tensor());
+        let problem = match *room {
+            Room { tensor: Some(most), .. } if tensor > most => too_large(what, tensor, most),
+            Room { memory: Some(free), .. } if needed > free => {
+                format!("the run needs about {} and {} are free", figures::bytes(needed), figures::bytes(free))
+            }
+            _ => return Ok(()),
+        };
+        let remedy = self.what_fits(room).unwrap_or_else(|| "no batch of this model fits: take a smaller model".into());
+        Err(Error::input("memory", problem, remedy))
+    }
+
+    fn fits(&self, room: &Room) -> bool {
+        room.memory.is_none_or(|free| self.memory() <= free) && room.tensor.is_none_or(|most| self.largest_tensor().0 <= most)
+    }
+
+    /// The settings nearest to these with which the run fits, as a sentence.
     ///
     /// Tried in this order: smaller batches that accumulate to the same step, then gradient checkpointing as well (both compute what
-    /// was asked for), then shorter sequences. `None`: weights and moments alone are too much.
-    fn what_fits(&self, available: u64) -> Option<String> {
+    /// was asked for), then shorter sequences. `None`: the model alone is too much.
+    fn what_fits(&self, room: &Room) -> Option<String> {
         for (checkpointing, halvings) in [(false, 0), (true, 0)].into_iter().chain((1..=MOST_HALVINGS).map(|halvings| (true, halvings))) {
             let rows = self.micro_batch_rows();
             for parts in (1..=rows).filter(|parts| rows.is_multiple_of(*parts)) {
                 let Some((recipe, longest)) = self.smaller(parts, checkpointing, halvings) else { continue };
                 let smaller = Estimate { recipe: &recipe, data: Amount { longest, ..self.data }, device: self.device.clone(), ..*self };
-                let needed = smaller.memory();
-                if needed <= available {
-                    return Some(format!("set {}, which needs about {}", changes(self.recipe, &recipe), figures::bytes(needed)));
+                if smaller.fits(room) {
+                    return Some(format!("set {}, which needs about {}", changes(self.recipe, &recipe), figures::bytes(smaller.memory())));
                 }
             }
         }
@@ -253,6 +309,10 @@ impl Estimate<'_> {
     }
 }
 
+fn too_large(what: &str, bytes: u64, most: u64) -> String {
+    format!("{what} takes {} and this device gives a kernel no more than {} at once", figures::bytes(bytes), figures::bytes(most))
+}
+
 /// What `after` sets otherwise than `before`, as a recipe writes it.
 fn changes(before: &Recipe, after: &Recipe) -> String {
     let [before, after] = [before, after].map(|recipe| serde_json::to_value(recipe).unwrap_or_default());
@@ -281,6 +341,29 @@ mod tests {
         Estimate { recipe, policy, reward: Some(policy), data, eval_rows: 10, device: "CPU".into() }
     }
 
+    fn free(bytes: u64) -> Room {
+        Room { memory: Some(bytes), tensor: None }
+    }
+
+    #[test]
+    fn a_tensor_that_no_kernel_can_be_given_is_refused_with_its_size() {
+        let sft = Recipe::default_for(Stage::Sft);
+        let room = Room { memory: None, tensor: Some(128 << 20) };
+        let of = |vocab, hidden, intermediate, longest| {
+            let policy = Size { vocab, hidden, intermediate, ..plan(&sft).policy };
+            let data = Amount { longest, per_row: 1, ..plan(&sft).data };
+            Estimate { policy, data, ..plan(&sft) }.check(&room).err().map(|error| error.to_string())
+        };
+        assert_eq!(of(65_536, 512, 1024, 100), None, "128 MiB are 128 MiB");
+        let error = of(131_072, 512, 1024, 100).unwrap();
+        assert!(
+            error.contains("the embedding of the vocabulary takes 256 MiB and this device gives") && error.contains("smaller model"),
+            "{error}"
+        );
+        let error = of(512, 512, 4096, 1000).unwrap();
+        assert!(error.contains("what a layer computes of a batch takes") && error.contains("per_device_train_batch_size = 4"), "{error}");
+    }
+
     #[test]
     fn memory_follows_the_formula() {
         let sft = Recipe::default_for(Stage::Sft);
@@ -300,9 +383,9 @@ mod tests {
     fn what_cannot_fit_is_refused_with_a_remedy() {
         let recipe = Recipe::default_for(Stage::Dpo);
         let plan = plan(&recipe);
-        assert_eq!(plan.check(None), Ok(()));
-        assert_eq!(plan.check(Some(plan.memory())), Ok(()));
-        let error = plan.check(Some(plan.memory() - 1)).unwrap_err().to_string();
+        assert_eq!(plan.check(&Room::default()), Ok(()));
+        assert_eq!(plan.check(&free(plan.memory())), Ok(()));
+        let error = plan.check(&free(plan.memory() - 1)).unwrap_err().to_string();
         assert!(error.starts_with(&format!("memory: the run needs about {}", figures::bytes(plan.memory()))), "{error}");
         let text: String = plan.facts(Some(1 << 30)).into_iter().map(|(_, fact)| fact).collect();
         assert!(text.contains("1,000,000 parameters") && text.contains("; 10 rows held out") && text.contains("of 1.0 GiB free"), "{text}");
@@ -320,7 +403,7 @@ mod tests {
         };
         let batch = dpo.training.per_device_train_batch_size;
         assert_eq!((batch, dpo.training.gradient_accumulation_steps), (8, 1));
-        let proposed = |recipe: &Recipe, available| plan(recipe).what_fits(available);
+        let proposed = |recipe: &Recipe, available| plan(recipe).what_fits(&free(available));
         let [half, one, one_again] = [of(4, 2, false), of(1, 8, false), of(1, 8, true)];
         let wanted = "set training.per_device_train_batch_size = 4, training.gradient_accumulation_steps = 2, which needs about";
         assert!(proposed(&dpo, half).unwrap().starts_with(wanted), "{:?}", proposed(&dpo, half));

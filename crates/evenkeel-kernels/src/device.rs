@@ -48,6 +48,8 @@ pub struct Selected {
     pub software: bool,
     /// The adapter's own memory in bytes, where its driver tells. A software adapter has none: it takes the system's.
     pub memory: Option<u64>,
+    /// Bytes of the largest tensor that a kernel can be given; `None`: no such limit.
+    pub largest_tensor: Option<u64>,
     /// What the adapter has beyond WebGPU's minimum, by WebGPU's names.
     pub features: Vec<String>,
     /// One line for the user, where the choice needs a word.
@@ -126,7 +128,16 @@ pub async fn select(choice: DeviceChoice) -> Result<Selected, DeviceError> {
 }
 
 fn cpu(note: Option<String>) -> Selected {
-    Selected { device: Device::flex(), name: "CPU".into(), backend: "cpu".into(), software: true, memory: None, features: vec![], note }
+    Selected {
+        device: Device::flex(),
+        name: "CPU".into(),
+        backend: "cpu".into(),
+        software: true,
+        memory: None,
+        largest_tensor: None,
+        features: vec![],
+        note,
+    }
 }
 
 /// The adapter that burn prefers, opened at the first call.
@@ -151,8 +162,13 @@ async fn gpu() -> Result<Selected, DeviceError> {
             let lanes = has_subgroups(&setup.device).then(|| setup.adapter.get_info().subgroup_min_size);
             SUBGROUP_LANES.get_or_init(|| lanes.unwrap_or(0));
             platform::watch(&setup.device);
-            let features = features(&setup.device);
-            Selected { memory: platform::own_memory(&setup.adapter), features, ..describe(device, &setup.adapter.get_info()) }
+            let limits = setup.device.limits();
+            Selected {
+                memory: platform::own_memory(&setup.adapter),
+                largest_tensor: Some(limits.max_storage_buffer_binding_size.min(limits.max_buffer_size)),
+                features: features(&setup.device),
+                ..describe(device, &setup.adapter.get_info())
+            }
         }
         // Another caller was quicker, or burn's lazy start was: the runtime is there and stays.
         Err(WgpuInitError::Registration { .. }) => running(),
@@ -215,6 +231,7 @@ fn describe(device: Device, info: &wgpu::AdapterInfo) -> Selected {
         },
         software,
         memory: None,
+        largest_tensor: None,
         features: vec![],
         note: software.then(|| format!("{} is a software adapter: it computes on the CPU", info.name)),
     }
@@ -227,6 +244,7 @@ fn running() -> Selected {
         backend: "wgpu".into(),
         software: false,
         memory: None,
+        largest_tensor: None,
         features: vec![],
         note: None,
     }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use evenkeel_core::data::{self, DataFiles, Rows};
-use evenkeel_core::estimate::{Estimate, Size};
+use evenkeel_core::estimate::{Estimate, Room, Size};
 use evenkeel_core::event::{Event, File};
 use evenkeel_core::model::{Head, Model, ModelConfig, NamedFiles, Pretrained, load, load_text, save};
 use evenkeel_core::recipe::{Recipe, Stage};
@@ -24,7 +24,7 @@ pub struct Own {
 /// Where a run would compute, and the bytes that it may take there, if known.
 pub struct Place {
     pub device: String,
-    pub memory: Option<u64>,
+    pub room: Room,
 }
 
 struct Ready {
@@ -95,8 +95,8 @@ impl Own {
             eval_rows: rows.eval.as_ref().map_or(0, |eval| eval.len() as u64),
             device: on.device.clone(),
         };
-        estimate.check(on.memory).map_err(one)?;
-        let facts = estimate.facts(on.memory).into_iter().map(|(label, fact)| format!("{label}: {fact}"));
+        estimate.check(&on.room).map_err(one)?;
+        let facts = estimate.facts(on.room.memory).into_iter().map(|(label, fact)| format!("{label}: {fact}"));
         let text = facts.chain(lines).collect::<Vec<_>>().join("\n");
         let event = Event::Estimate { text, steps: estimate.steps(), bytes: estimate.memory(), problems: vec![] };
         self.ready = Some(Ready { recipe, files, data, rows });
@@ -192,7 +192,12 @@ mod tests {
 
     fn estimate(recipe: &Recipe, model: Vec<File>, rows: &str) -> Vec<String> {
         let data = File { name: "rows.jsonl".into(), bytes: rows.into() };
-        match Own::default().estimate(serde_json::to_value(recipe).unwrap(), model, data, &Place { device: "CPU".into(), memory: None }) {
+        match Own::default().estimate(
+            serde_json::to_value(recipe).unwrap(),
+            model,
+            data,
+            &Place { device: "CPU".into(), room: Room::default() },
+        ) {
             Event::Estimate { problems, .. } => problems,
             other => panic!("{other:?}"),
         }

@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
 };
 
+use evenkeel_core::estimate::Room;
 use evenkeel_core::event::{Check, Command, Event};
 use evenkeel_core::recipe::{Recipe, Stage};
 use evenkeel_core::train::run::Commands;
@@ -106,7 +107,8 @@ impl Bench {
 
     fn place(&self) -> Place {
         let (device, on_cpu) = self.selected.as_ref().map_or(("WebGPU", false), |selected| (&selected.name, selected.backend == "cpu"));
-        Place { device: device.into(), memory: browser::memory(on_cpu) }
+        let tensor = self.selected.as_ref().and_then(|selected| selected.largest_tensor);
+        Place { device: device.into(), room: Room { memory: browser::memory(on_cpu), tensor } }
     }
 }
 

@@ -22,6 +22,7 @@ use crate::{clock, device, files, memory, output, report};
 pub fn run(args: &DemoArgs) -> Result<()> {
     let preset = preset(&args.preset)?;
     let selected = device::open(args.device)?;
+    device::trust(&selected)?;
     let plan = Plan { seed: args.seed, sweep: args.sweep, ..preset };
     let path = args.out.clone().unwrap_or_else(|| run_folder::default_path("demo", "", plan.seed));
     let record = Record { stage: "demo".into(), device: device::name(&selected), seed: plan.seed, ..Record::default() };

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use evenkeel_core::data::{self, Rows};
-use evenkeel_core::estimate::Estimate;
+use evenkeel_core::estimate::{Estimate, Room};
 use evenkeel_core::event::{Event, Metrics};
 use evenkeel_core::recipe::{Recipe, Stage};
 use evenkeel_core::record::Record;
@@ -31,6 +31,7 @@ pub fn run(stage: Stage, args: &TrainArgs, others: OtherModels) -> Result<()> {
     let rows = data::load(&recipe, text.as_ref(), vocab_size, longest, &Paths, &mut |line| eprintln!("{line}"))?;
     let selected = device::open(args.device)?;
     show_plan(&recipe, &sources, &rows, &selected)?;
+    device::trust(&selected)?;
     let models = sources.load(&recipe, &selected)?;
 
     let record = Record {
@@ -60,9 +61,10 @@ fn show_plan(recipe: &Recipe, sources: &Sources, rows: &Rows, selected: &Selecte
         device: device::name(selected),
     };
     // A GPU's free memory is nowhere to be asked; what computes on the CPU lives in the machine's own.
-    let available = if selected.software { memory::available() } else { selected.memory };
-    eprint!("{} on {}\n{}", recipe.stage.name(), estimate.device, table::facts(&estimate.facts(available)));
-    Ok(estimate.check(available)?)
+    let memory = if selected.software { memory::available() } else { selected.memory };
+    let room = Room { memory, tensor: selected.largest_tensor };
+    eprint!("{} on {}\n{}", recipe.stage.name(), estimate.device, table::facts(&estimate.facts(memory)));
+    Ok(estimate.check(&room)?)
 }
 
 fn open_folder(args: &TrainArgs, recipe: &Recipe, record: Record) -> Result<RunFolder> {

@@ -183,10 +183,9 @@ fn device_of(params: &Params) -> Device {
     params.segments().first().expect("a model has parameters").value.device()
 }
 
-/// Whatever the device reports while being read.
 /// What the device says, in a line: its errors print each cause below the next, and the innermost one is what happened.
 pub(crate) fn device_error(error: impl std::fmt::Display) -> Error {
     let text = error.to_string();
     let says = |line: &&str| !["", "Caused by:", "Backtrace:", "No backtrace available"].contains(line);
-    Error::Device(text.lines().map(str::trim).filter(says).next_back().unwrap_or("no reason given").to_owned())
+    Error::Device(text.lines().map(str::trim).rfind(says).unwrap_or("no reason given").to_owned())
 }

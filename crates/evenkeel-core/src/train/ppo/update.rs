@@ -173,10 +173,12 @@ impl PpoTrainer {
             bad.extend((0..lists.len()).filter(|&e| !lists[e].iter().all(|x| x.is_finite())));
         } else {
             for (chunk, values) in episodes.chunks(self.micro_batch()).zip(values.chunks(5)) {
-                let mut losses = values[3].iter();
-                bad.extend(
-                    chunk.iter().filter(|&&e| !losses.by_ref().take(numbers.logprobs[e].len()).fold(true, |ok, x| ok && x.is_finite())),
-                );
+                let mut losses = values[3].as_slice();
+                for &episode in chunk {
+                    let (of_episode, rest) = losses.split_at(numbers.logprobs[episode].len());
+                    losses = rest;
+                    bad.extend(of_episode.iter().any(|loss| !loss.is_finite()).then_some(episode));
+                }
             }
         }
         Error::NonFinite { step, what, rows: self.prompt_rows(step, bad), moved }
