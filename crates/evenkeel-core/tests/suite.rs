@@ -26,6 +26,9 @@ mod ppo_golden;
 #[path = "suite/toy.rs"]
 mod toy;
 
+#[path = "suite/resume.rs"]
+mod resume;
+
 #[path = "suite/demo.rs"]
 mod demo;
 

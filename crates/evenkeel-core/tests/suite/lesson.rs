@@ -1,34 +1,15 @@
 //! The lesson in a visitor's hands: played to its end, interrupted anywhere, forked, labelled.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use burn::tensor::Device;
 use evenkeel_core::event::{Command, Event, Metrics, Phase};
 use evenkeel_core::record::Record;
-use evenkeel_core::train::run::Store;
 use evenkeel_core::world::lesson::{Plan, Player, STAGES};
 use evenkeel_core::{Error, Result};
 use pollster::block_on;
 
-/// Folders in memory.
-#[derive(Debug, Clone, Default)]
-struct MemoryStore(HashMap<String, Vec<(String, Vec<u8>)>>);
-
-impl Store for MemoryStore {
-    async fn write_folder(&mut self, name: &str, files: &[(String, Vec<u8>)]) -> Result<()> {
-        self.0.insert(name.to_string(), files.to_vec());
-        Ok(())
-    }
-
-    async fn read(&mut self, folder: &str, file: &str) -> Result<Option<Vec<u8>>> {
-        Ok(self.0.get(folder).and_then(|files| files.iter().find(|f| f.0 == file)).map(|f| f.1.clone()))
-    }
-
-    async fn remove_folder(&mut self, name: &str) -> Result<()> {
-        self.0.remove(name);
-        Ok(())
-    }
-}
+use crate::support::MemoryStore;
 
 /// A player and everything it said.
 struct Visit {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use burn::tensor::Device;
 use evenkeel_core::model::{self, ModelFiles, Pretrained};
+use evenkeel_core::train::run::Store;
 use evenkeel_core::{Error, Result};
 use safetensors::tensor::{Dtype, SafeTensors};
 
@@ -80,6 +81,32 @@ impl ModelFiles for Memory {
 
     fn read(&self, name: &str) -> Result<Vec<u8>> {
         Ok(self.0[name].clone())
+    }
+}
+
+/// Folders in memory.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryStore {
+    pub folders: BTreeMap<String, Vec<(String, Vec<u8>)>>,
+    /// What was written and removed, in order.
+    pub changes: Vec<String>,
+}
+
+impl Store for MemoryStore {
+    async fn write_folder(&mut self, name: &str, files: &[(String, Vec<u8>)]) -> Result<()> {
+        self.folders.insert(name.to_string(), files.to_vec());
+        self.changes.push(format!("write {name}"));
+        Ok(())
+    }
+
+    async fn read(&mut self, folder: &str, file: &str) -> Result<Option<Vec<u8>>> {
+        Ok(self.folders.get(folder).and_then(|files| files.iter().find(|f| f.0 == file)).map(|f| f.1.clone()))
+    }
+
+    async fn remove_folder(&mut self, name: &str) -> Result<()> {
+        self.folders.remove(name);
+        self.changes.push(format!("remove {name}"));
+        Ok(())
     }
 }
 
