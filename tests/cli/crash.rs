@@ -140,7 +140,10 @@ impl Drill {
 enum Moment {
     After(Duration),
     /// While it writes its checkpoint of this number in this session, so long after that began.
-    InCheckpoint { number: u64, after: Duration },
+    InCheckpoint {
+        number: u64,
+        after: Duration,
+    },
 }
 
 /// Kills `child` at the moment, unless it has ended before.

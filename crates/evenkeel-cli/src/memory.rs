@@ -12,6 +12,11 @@ pub fn peak() -> Option<u64> {
     field("/proc/self/status", "VmHWM:")
 }
 
+/// Resident memory of this process now.
+pub fn resident() -> Option<u64> {
+    field("/proc/self/status", "VmRSS:")
+}
+
 /// From here on [`peak`] counts anew, where the system allows it (Linux: writing 5 to clear_refs).
 pub fn reset_peak() {
     // Elsewhere the peak stays that of the whole process, which is still true of every stage.
@@ -32,6 +37,6 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn linux_tells() {
-        assert!(available().unwrap() > 1 << 20 && peak().unwrap() > 1 << 16);
+        assert!(available().unwrap() > 1 << 20 && peak().unwrap() >= resident().unwrap() && resident().unwrap() > 1 << 16);
     }
 }

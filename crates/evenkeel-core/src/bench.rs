@@ -91,15 +91,15 @@ impl BenchModel {
         DpoTrainer::new(&recipe, &self.init(device), None, &pairs, &[]).await
     }
 
-    /// A trainer whose every step is an iteration: 64 prompts, 32 new tokens, 4 epochs.
-    async fn ppo(&self, device: &Device) -> Result<PpoTrainer> {
+    /// A trainer whose every step is an iteration: so many prompts, so many new tokens, 4 epochs.
+    async fn ppo(&self, device: &Device, prompts: usize, new_tokens: usize) -> Result<PpoTrainer> {
         let mut recipe = Recipe::default_for(Stage::Ppo);
         recipe.training.max_steps = u64::MAX;
         let ppo = recipe.ppo.as_mut().expect("the stage has its section");
-        (ppo.rollout_batch_size, ppo.response_length, ppo.num_ppo_epochs) = (PROMPTS, NEW_TOKENS, 4);
+        (ppo.rollout_batch_size, ppo.response_length, ppo.num_ppo_epochs) = (prompts, new_tokens, 4);
         let policy = self.init(device);
         let judge = RewardSource::Model(policy.with_score_head(2));
-        let prompts = self.prompts(PROMPTS).into_iter().map(|ids| Prompt { ids, text: String::new() }).collect();
+        let prompts = self.prompts(prompts).into_iter().map(|ids| Prompt { ids, text: String::new() }).collect();
         PpoTrainer::new(&recipe, &policy, None, judge, None, prompts, &[]).await
     }
 
@@ -242,7 +242,7 @@ impl Task {
                 let model = size.model();
                 Prepared::Rollout { prompts: model.prompts(rows), policy: model.init(device) }
             }
-            Workload::Ppo(size) => Prepared::Ppo(size.model().ppo(device).await?),
+            Workload::Ppo(size) => Prepared::Ppo(size.model().ppo(device, PROMPTS, NEW_TOKENS).await?),
         };
         Ok(Self { prepared, steps: 0 })
     }
@@ -429,51 +429,107 @@ pub async fn scaling(device: &Device, clock: impl Fn() -> f64, mut tell: impl Fn
     Ok(())
 }
 
+/// What a long run of the tiny model is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Long {
+    Sft,
+    /// Iterations of 8 prompts of 16 tokens and 8 new ones.
+    Ppo,
+}
+
+impl Long {
+    /// In the order of the table.
+    pub const ALL: [Self; 2] = [Self::Sft, Self::Ppo];
+
+    /// As in recipes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sft => Stage::Sft.name(),
+            Self::Ppo => Stage::Ppo.name(),
+        }
+    }
+
+    async fn begin(self, device: &Device) -> Result<Task> {
+        let model = BenchModel::tiny();
+        let prepared = match self {
+            Self::Sft => Prepared::Sft(model.sft(device)),
+            Self::Ppo => Prepared::Ppo(model.ppo(device, 8, 8).await?),
+        };
+        Ok(Task { prepared, steps: 0 })
+    }
+}
+
 /// A run that is old beside one that is young.
 #[derive(Debug, Clone)]
 pub struct Endurance {
+    pub of: Long,
     /// Steps that either had done when the timing began.
     pub steps: [u64; 2],
     /// Of the young one's steps and of the old one's, in turn.
     pub timings: [Timing; 2],
-    /// Bytes that the allocator held when the old one was as young, and at last without the young one.
-    pub reserved: Option<[u64; 2]>,
+    /// Of the device's allocator, where it says.
+    pub reserved: Option<Held>,
+    /// Of the process, where the system says.
+    pub resident: Option<Held>,
+}
+
+/// Bytes that the old run held, without the young one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// When it was as young.
+    pub young: u64,
+    /// At most since then.
+    pub most: u64,
+    /// At last.
+    pub old: u64,
+}
+
+impl Held {
+    fn since(before: Option<Self>, now: Option<u64>) -> Option<Self> {
+        let (now, before) = (now?, before.unwrap_or(Self { young: now?, most: now?, old: now? }));
+        Some(Self { young: before.young, most: before.most.max(now), old: now })
+    }
 }
 
 /// Steps of the young run before the timing, and timed steps of either.
 const YOUNG: u64 = 100;
 const TIMED: usize = 101;
+/// Steps between two looks at the memory.
+const LOOK: u64 = 10;
 
-/// Whether SFT steps of the tiny model grow slower or hold more memory: one run does `steps` steps, another 100, then steps of both
-/// are timed in turn. `clock` as in [`steps`].
+/// Whether steps of the tiny model grow slower or hold more memory: one run does `steps` steps, another 100, then steps of both are timed in
+/// turn. `clock` as in [`steps`]; `resident` returns the bytes of the process.
 ///
 /// # Errors
 /// [`crate::Error::Device`].
-pub async fn endurance(device: &Device, clock: impl Fn() -> f64, steps: u64) -> Result<Endurance> {
-    let reserved = || device.memory_pool_usage().map(|usage| usage.bytes_reserved);
-    let model = BenchModel::tiny();
-    let mut old = model.sft(device);
-    for step in 1..=YOUNG {
-        old.step(step).await?;
-    }
-    let at_first = reserved();
-    for step in YOUNG + 1..=steps {
-        old.step(step).await?;
-    }
-    let at_last = reserved();
-    let mut young = model.sft(device);
-    for step in 1..=YOUNG {
-        young.step(step).await?;
-    }
-    let mut times = [vec![], vec![]];
-    for step in 1..=TIMED as u64 {
-        for ((trainer, done), times) in [(&mut young, YOUNG), (&mut old, steps)].into_iter().zip(&mut times) {
-            let start = clock();
-            trainer.step(done + step).await?;
-            times.push(clock() - start);
+pub async fn endurance(
+    device: &Device,
+    clock: impl Fn() -> f64,
+    resident: impl Fn() -> Option<u64>,
+    of: Long,
+    steps: u64,
+) -> Result<Endurance> {
+    let mut old = of.begin(device).await?;
+    let mut held = [None; 2];
+    while old.steps < steps {
+        old.step(&clock).await?;
+        if old.steps >= YOUNG && (old.steps.is_multiple_of(LOOK) || old.steps == steps) {
+            let now = [device.memory_pool_usage().map(|usage| usage.bytes_reserved), resident()];
+            held = [0, 1].map(|i| Held::since(held[i], now[i]));
         }
     }
-    Ok(Endurance { steps: [YOUNG, steps], timings: times.map(Timing::of), reserved: at_first.zip(at_last).map(|(a, b)| [a, b]) })
+    let mut young = of.begin(device).await?;
+    while young.steps < YOUNG {
+        young.step(&clock).await?;
+    }
+    let mut times = [vec![], vec![]];
+    for _ in 0..TIMED {
+        for (task, times) in [&mut young, &mut old].into_iter().zip(&mut times) {
+            times.push(task.step(&clock).await?.ms);
+        }
+    }
+    let [reserved, resident] = held;
+    Ok(Endurance { of, steps: [YOUNG, steps], timings: times.map(Timing::of), reserved, resident })
 }
 
 #[cfg(test)]
@@ -488,6 +544,13 @@ mod tests {
         for name in ["", "sft", "sft L", "rollout S", "rollout S 0", "rollout S x", "sft S 3"] {
             assert!(name.parse::<Workload>().is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn a_long_run_tells_the_most_that_it_held_since_it_was_young() {
+        let held = [30, 50, 40].into_iter().fold(None, |held, now| Held::since(held, Some(now)));
+        assert_eq!(held, Some(Held { young: 30, most: 50, old: 40 }));
+        assert_eq!(Held::since(None, None), None);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! `parity` compares with PyTorch's numbers, `generation` checks what is written, `hf` loading and saving,
 //! `chat` templates.
 
+#![forbid(unsafe_code)]
+
 #[path = "suite/support.rs"]
 mod support;
 

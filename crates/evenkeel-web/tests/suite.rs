@@ -1,5 +1,6 @@
 //! The worker's own tests, in a dedicated worker of a real browser. Without a WebGPU adapter it fails; it never skips.
 
+#![forbid(unsafe_code)]
 #![cfg(target_family = "wasm")]
 
 mod golden;

@@ -119,7 +119,9 @@ fn train(recipe: &Recipe, models: Models, rows: Rows, mut folder: RunFolder, sel
             let (stage, path) = (recipe.stage.name(), folder.path().display());
             let failed: Result<()> = Err(error).with_context(|| format!("{stage} failed"));
             if disk {
-                eprintln!("note: the checkpoints before are whole; once the disk takes files again, go on with: evenkeel {stage} --resume {path}");
+                eprintln!(
+                    "note: the checkpoints before are whole; once the disk takes files again, go on with: evenkeel {stage} --resume {path}"
+                );
                 return failed;
             }
             noted.and(failed)

@@ -116,9 +116,8 @@ pub struct Standing {
 /// [`Error::Input`] when there are checkpoints and none of them is whole; [`Error::Storage`].
 pub async fn standing<S: Store>(store: &mut S) -> Result<Standing> {
     let Some(latest) = store.read(LATEST, "step").await? else { return Ok(Standing::default()) };
-    let steps = |bytes: &[u8]| -> Option<Vec<u64>> {
-        String::from_utf8_lossy(bytes).split_whitespace().map(|step| step.parse().ok()).collect()
-    };
+    let steps =
+        |bytes: &[u8]| -> Option<Vec<u64>> { String::from_utf8_lossy(bytes).split_whitespace().map(|step| step.parse().ok()).collect() };
     let remedy = "start the run anew without --resume";
     let Some(&[latest]) = steps(&latest).as_deref() else { return Err(Error::input(LATEST, "names no step", remedy)) };
     let kept = store.read(LATEST, "kept").await?.and_then(|bytes| steps(&bytes)).unwrap_or_default();

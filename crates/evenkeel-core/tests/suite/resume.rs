@@ -166,12 +166,15 @@ fn latest_names_a_checkpoint_after_it_is_written_and_an_old_one_goes_after_that(
 fn a_checkpoint_of_another_run_is_refused() {
     for stage in [Stage::Dpo, Stage::Ppo] {
         let (mut store, ..) = whole(&recipe(stage, &["max_steps=1"]));
-        let other = Models { reference: Some(Model::init(model(Head::Lm).config, Head::Lm, 5, &model(Head::Lm).device())), ..models(stage) };
+        let other =
+            Models { reference: Some(Model::init(model(Head::Lm).config, Head::Lm, 5, &model(Head::Lm).device())), ..models(stage) };
         let refused = session(&recipe(stage, &[]), other, &mut store, Some(1), STEPS).1.unwrap_err().to_string();
         assert!(refused.contains("the reference model is not the one that the run began with"), "{refused}");
     }
     // Nothing is taken for zero that a checkpoint should say.
-    for (stage, name) in [(Stage::Sft, "num_tokens"), (Stage::Reward, "num_tokens"), (Stage::Ppo, "\"kl_coef\""), (Stage::Ppo, "\"policy\"")] {
+    for (stage, name) in
+        [(Stage::Sft, "num_tokens"), (Stage::Reward, "num_tokens"), (Stage::Ppo, "\"kl_coef\""), (Stage::Ppo, "\"policy\"")]
+    {
         let (mut store, ..) = whole(&recipe(stage, &["max_steps=1"]));
         let json = file(&mut store, 1, "state.json");
         *json = String::from_utf8(json.clone()).unwrap().replacen(name, &name.replace(['k', 'n', 'p'], "x"), 1).into_bytes();
