@@ -198,9 +198,10 @@ pub fn restore_files<T: Trainer>(trainer: &mut T, files: &[(String, Vec<u8>)]) -
 /// The weights of the main part at checkpoint `step`, in the shape of `like`.
 ///
 /// # Errors
-/// [`Error::Storage`] when the checkpoint is gone.
+/// [`Error::Storage`] when the checkpoint is gone or not what was written.
 pub async fn model<S: Store>(like: &Model, store: &mut S, step: u64) -> Result<Model> {
     let gone = |what: &str| Error::Storage(format!("{}: {what}", folder(step)));
+    check(store, step).await.map_err(|problem| gone(&problem))?;
     let bytes = store.read(&folder(step), TENSORS).await?.ok_or_else(|| gone("state.safetensors is missing"))?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|e| gone(&e.to_string()))?;
     let mut model = like.frozen();
