@@ -113,7 +113,7 @@ impl Drill {
 
     /// The next session of the run `out`: its first where none had begun.
     fn session(&self, at: &Path, out: &str) -> Child {
-        let words = if at.join(out).join("run.json").exists() {
+        let words: Vec<String> = if at.join(out).join("run.json").exists() {
             [self.stage, "--device", "cpu", "--resume", out].map(str::to_owned).into()
         } else {
             world::words(self.stage, out, &self.settings)

@@ -148,12 +148,12 @@ fn a_broken_checkpoint_is_passed_over_for_the_one_before() {
 
 #[test]
 fn a_best_checkpoint_that_broke_is_not_handed_out() {
-    // Nothing is better than the first evaluation, so the result is the checkpoint of step 2.
-    let recipe = recipe(Stage::Sft, &["learning_rate=0.5", "max_grad_norm=0"]);
+    // The worst loss is the first, so the result is the checkpoint of step 2.
+    let recipe = recipe(Stage::Sft, &["greater_is_better=true"]);
     let (mut store, events, _) = whole(&recipe);
     let losses: Vec<f64> =
         events.iter().filter_map(|e| if let Event::Eval { metrics, .. } = e { Some(metrics["eval_loss"]) } else { None }).collect();
-    assert!(losses.len() == 3 && losses[1..].iter().all(|loss| *loss > losses[0]), "{losses:?}");
+    assert!(losses.len() == 3 && losses[1..].iter().all(|loss| *loss < losses[0]), "{losses:?}");
     let last = file(&mut store, 2, "state.safetensors").last_mut().unwrap();
     *last ^= 1;
     let refused = session(&recipe, models(Stage::Sft), &mut store, Some(STEPS), STEPS).1.unwrap_err().to_string();
