@@ -5,16 +5,16 @@ use serde_json::Value;
 
 use super::{evenkeel, folder, words};
 
-/// Of what was held when the run was young.
+/// Of what was held in the first fifth of the run, by the last fifth.
 const GROWTH: f64 = 0.01;
 
 #[test]
-fn memory_stays_as_it_was_after_a_hundred_steps() {
-    let told = evenkeel(folder().path(), &words("bench endurance --device cpu --steps 3000 --json")).ok().stdout;
+fn memory_stays_as_it_was_when_the_run_was_young() {
+    let told = evenkeel(folder().path(), &words("bench endurance --device cpu --steps 1000 --json")).ok().stdout;
     let rows: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(rows.iter().map(|row| row["run"].as_str().unwrap()).collect::<Vec<_>>(), ["sft", "ppo"]);
     for row in rows {
         let bytes = |name: &str| row["resident_bytes"][name].as_f64().expect("Linux tells");
-        assert!(bytes("most") <= (1.0 + GROWTH) * bytes("young"), "{row}");
+        assert!(bytes("old") <= (1.0 + GROWTH) * bytes("young"), "{row}");
     }
 }

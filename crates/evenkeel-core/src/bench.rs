@@ -433,7 +433,7 @@ pub async fn scaling(device: &Device, clock: impl Fn() -> f64, mut tell: impl Fn
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Long {
     Sft,
-    /// Iterations of 8 prompts of 16 tokens and 8 new ones.
+    /// Iterations of 4 prompts of 16 tokens and 4 new ones.
     Ppo,
 }
 
@@ -449,11 +449,27 @@ impl Long {
         }
     }
 
+    /// Steps after which it is as warm as it gets: those of the young run.
+    fn young(self) -> u64 {
+        match self {
+            Self::Sft => 100,
+            Self::Ppo => 10,
+        }
+    }
+
+    /// Pairs of steps, one of the young run and one of the old one, that are timed.
+    fn timed(self) -> usize {
+        match self {
+            Self::Sft => 301,
+            Self::Ppo => 61,
+        }
+    }
+
     async fn begin(self, device: &Device) -> Result<Task> {
         let model = BenchModel::tiny();
         let prepared = match self {
             Self::Sft => Prepared::Sft(model.sft(device)),
-            Self::Ppo => Prepared::Ppo(model.ppo(device, 8, 8).await?),
+            Self::Ppo => Prepared::Ppo(model.ppo(device, 4, 4).await?),
         };
         Ok(Task { prepared, steps: 0 })
     }
@@ -467,69 +483,78 @@ pub struct Endurance {
     pub steps: [u64; 2],
     /// Of the young one's steps and of the old one's, in turn.
     pub timings: [Timing; 2],
+    /// The median over all turns of the old one's time over the young one's.
+    pub ratio: f64,
     /// Of the device's allocator, where it says.
     pub reserved: Option<Held>,
     /// Of the process, where the system says.
     pub resident: Option<Held>,
 }
 
-/// Bytes that the old run held, without the young one.
+/// The most bytes that the old run held, without the young one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Held {
-    /// When it was as young.
+    /// In the first fifth of its steps after the young one's.
     pub young: u64,
-    /// At most since then.
+    /// In all of them.
     pub most: u64,
-    /// At last.
+    /// In the last fifth.
     pub old: u64,
 }
 
 impl Held {
-    fn since(before: Option<Self>, now: Option<u64>) -> Option<Self> {
-        let (now, before) = (now?, before.unwrap_or(Self { young: now?, most: now?, old: now? }));
-        Some(Self { young: before.young, most: before.most.max(now), old: now })
+    fn of(looks: &[u64]) -> Option<Self> {
+        let fifth = looks.len().div_ceil(5);
+        let most = |looks: &[u64]| looks.iter().copied().max();
+        Some(Self { young: most(&looks[..fifth])?, most: most(looks)?, old: most(&looks[looks.len() - fifth..])? })
     }
 }
 
-/// Steps of the young run before the timing, and timed steps of either.
-const YOUNG: u64 = 100;
-const TIMED: usize = 101;
 /// Steps between two looks at the memory.
 const LOOK: u64 = 10;
 
-/// Whether steps of the tiny model grow slower or hold more memory: one run does `steps` steps, another 100, then steps of both are timed in
-/// turn. `clock` as in [`steps`]; `resident` returns the bytes of the process.
+/// Whether steps of the tiny model grow slower or hold more memory: one run does `steps` steps, another few, then steps of both are timed in
+/// turn. `clock` as in [`steps`]; `peak` returns the most bytes that the process held since it was last asked.
 ///
 /// # Errors
 /// [`crate::Error::Device`].
 pub async fn endurance(
     device: &Device,
     clock: impl Fn() -> f64,
-    resident: impl Fn() -> Option<u64>,
+    peak: impl Fn() -> Option<u64>,
     of: Long,
     steps: u64,
 ) -> Result<Endurance> {
     let mut old = of.begin(device).await?;
-    let mut held = [None; 2];
+    let (mut reserved, mut resident) = (vec![], vec![]);
     while old.steps < steps {
         old.step(&clock).await?;
-        if old.steps >= YOUNG && (old.steps.is_multiple_of(LOOK) || old.steps == steps) {
-            let now = [device.memory_pool_usage().map(|usage| usage.bytes_reserved), resident()];
-            held = [0, 1].map(|i| Held::since(held[i], now[i]));
+        if old.steps == of.young() {
+            peak();
+        }
+        if old.steps > of.young() && old.steps.is_multiple_of(LOOK) {
+            reserved.extend(device.memory_pool_usage().map(|usage| usage.bytes_reserved));
+            resident.extend(peak());
         }
     }
     let mut young = of.begin(device).await?;
-    while young.steps < YOUNG {
+    while young.steps < of.young() {
         young.step(&clock).await?;
     }
-    let mut times = [vec![], vec![]];
-    for _ in 0..TIMED {
-        for (task, times) in [&mut young, &mut old].into_iter().zip(&mut times) {
-            times.push(task.step(&clock).await?.ms);
-        }
+    let (mut times, mut ratios) = ([vec![], vec![]], vec![]);
+    for _ in 0..of.timed() {
+        let turn = [young.step(&clock).await?.ms, old.step(&clock).await?.ms];
+        times.iter_mut().zip(turn).for_each(|(times, ms)| times.push(ms));
+        ratios.push(turn[1] / turn[0]);
     }
-    let [reserved, resident] = held;
-    Ok(Endurance { of, steps: [YOUNG, steps], timings: times.map(Timing::of), reserved, resident })
+    Ok(Endurance {
+        of,
+        steps: [of.young(), steps],
+        timings: times.map(Timing::of),
+        ratio: Timing::of(ratios).median_ms,
+        reserved: Held::of(&reserved),
+        resident: Held::of(&resident),
+    })
 }
 
 #[cfg(test)]
@@ -547,10 +572,11 @@ mod tests {
     }
 
     #[test]
-    fn a_long_run_tells_the_most_that_it_held_since_it_was_young() {
-        let held = [30, 50, 40].into_iter().fold(None, |held, now| Held::since(held, Some(now)));
-        assert_eq!(held, Some(Held { young: 30, most: 50, old: 40 }));
-        assert_eq!(Held::since(None, None), None);
+    fn a_long_run_tells_what_it_held_first_and_last() {
+        let looks = [30, 31, 30, 30, 90, 30, 30, 30, 40, 39];
+        assert_eq!(Held::of(&looks), Some(Held { young: 31, most: 90, old: 40 }));
+        assert_eq!(Held::of(&[7]), Some(Held { young: 7, most: 7, old: 7 }));
+        assert_eq!(Held::of(&[]), None);
     }
 
     #[test]

@@ -77,7 +77,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     if asked(BenchPart::Endurance) {
         for of in Long::ALL.into_iter().filter(|of| of.name().contains(only)) {
             let steps = if of == Long::Ppo { args.steps / PPO_SHARE } else { args.steps };
-            let told = pollster::block_on(core_bench::endurance(device, clock, memory::resident, of, steps))?;
+            let told = pollster::block_on(core_bench::endurance(device, clock, memory::peak_since_last, of, steps))?;
             printer.row(endurance(&told));
         }
         printer.end(&[
@@ -218,7 +218,6 @@ fn scaling_rows(scaling: &Scaling) -> Vec<Row> {
 
 fn endurance(told: &Endurance) -> Row {
     let [young, old] = told.timings;
-    let ratio = old.median_ms / young.median_ms;
     let mut cells = vec![
         told.of.name().to_owned(),
         told.steps[1].to_string(),
@@ -226,14 +225,14 @@ fn endurance(told: &Endurance) -> Row {
         ms(old.fastest_ms),
         ms(old.slowest_ms),
         ms(young.median_ms),
-        format!("{ratio:.3}"),
+        format!("{:.3}", told.ratio),
     ];
     for held in [told.reserved, told.resident] {
         cells.extend([held.map(|h| h.old), held.map(|h| h.most), held.map(|h| h.young)].map(mib));
     }
     let bytes = |held: Option<Held>| held.map(|h| json!({ "young": h.young, "most": h.most, "old": h.old }));
     let object = json!({
-        "run": told.of.name(), "steps": told.steps, "ms": [young.median_ms, old.median_ms], "ratio": ratio,
+        "run": told.of.name(), "steps": told.steps, "ms": [young.median_ms, old.median_ms], "ratio": told.ratio,
         "reserved_bytes": bytes(told.reserved), "resident_bytes": bytes(told.resident),
     });
     Row { cells, object }

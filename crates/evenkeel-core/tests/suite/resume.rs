@@ -12,7 +12,6 @@ use pollster::block_on;
 use crate::invariances::{model, preferences, sequences};
 use crate::support::MemoryStore;
 
-const STAGES: [Stage; 4] = [Stage::Sft, Stage::Reward, Stage::Dpo, Stage::Ppo];
 const STEPS: u64 = 5;
 
 /// Everything that a run has to remember: several epochs in an order of its own, a schedule, moments, a best checkpoint, accumulation;
@@ -87,26 +86,43 @@ fn standing(store: &mut MemoryStore) -> Result<Standing> {
     block_on(state::standing(store))
 }
 
-#[test]
-fn a_run_cut_anywhere_is_the_whole_run_to_the_last_bit() {
-    for stage in STAGES {
-        let recipe = recipe(stage, &[]);
-        let (mut undisturbed, wanted, digest) = whole(&recipe);
-        let last = |store: &mut MemoryStore| store.folders[&state::folder(STEPS)].clone();
-        for cut in 0..=STEPS {
-            let mut store = MemoryStore::default();
-            let (mut events, _) = session(&recipe, models(stage), &mut store, None, cut);
-            let from = standing(&mut store).unwrap().step;
-            assert_eq!(from, Some(cut), "{stage:?}");
-            let (rest, model) = session(&recipe, models(stage), &mut store, from, STEPS);
-            events.extend(rest);
-            assert_eq!(events, wanted, "{stage:?} cut after step {cut}");
-            assert_eq!(block_on(model.unwrap().digest()).unwrap(), digest, "{stage:?} cut after step {cut}");
-            // Moments, counters and all, but for the list of checkpoints, which has one more.
-            let state = |files: Vec<(String, Vec<u8>)>| files.into_iter().find(|f| f.0 == "state.safetensors");
-            assert!(state(last(&mut store)) == state(last(&mut undisturbed)), "{stage:?} cut after step {cut}: state");
-        }
+/// Cut after any number of its steps, a run is the whole one to the last bit: what it says, its result, and its state at the end.
+#[track_caller]
+fn is_whole_wherever_it_is_cut(stage: Stage) {
+    let recipe = recipe(stage, &[]);
+    let (mut undisturbed, wanted, digest) = whole(&recipe);
+    for cut in 0..=STEPS {
+        let mut store = MemoryStore::default();
+        let (mut events, _) = session(&recipe, models(stage), &mut store, None, cut);
+        let from = standing(&mut store).unwrap().step;
+        assert_eq!(from, Some(cut));
+        let (rest, model) = session(&recipe, models(stage), &mut store, from, STEPS);
+        events.extend(rest);
+        assert_eq!(events, wanted, "cut after step {cut}");
+        assert_eq!(block_on(model.unwrap().digest()).unwrap(), digest, "cut after step {cut}");
+        let last = |store| file(store, STEPS, "state.safetensors").clone();
+        assert!(last(&mut store) == last(&mut undisturbed), "cut after step {cut}: the state differs");
     }
+}
+
+#[test]
+fn sft_is_whole_wherever_it_is_cut() {
+    is_whole_wherever_it_is_cut(Stage::Sft);
+}
+
+#[test]
+fn reward_is_whole_wherever_it_is_cut() {
+    is_whole_wherever_it_is_cut(Stage::Reward);
+}
+
+#[test]
+fn dpo_is_whole_wherever_it_is_cut() {
+    is_whole_wherever_it_is_cut(Stage::Dpo);
+}
+
+#[test]
+fn ppo_is_whole_wherever_it_is_cut() {
+    is_whole_wherever_it_is_cut(Stage::Ppo);
 }
 
 /// A run of five steps that keeps its last three checkpoints.
