@@ -24,9 +24,6 @@ pub fn write_folder_atomic(path: &Path, files: &[(String, Vec<u8>)]) -> Result<(
     // What a write that failed left there is not part of this one.
     discard(&temp);
     let written = write_files(&temp, files).and_then(|()| put_in_place(&temp, path));
-    if written.is_err() {
-        discard(&temp);
-    }
     sweep(parent(path));
     written
 }

@@ -100,7 +100,7 @@ fn is_whole_wherever_it_is_cut(stage: Stage) {
         events.extend(rest);
         assert_eq!(events, wanted, "cut after step {cut}");
         assert_eq!(block_on(model.unwrap().digest()).unwrap(), digest, "cut after step {cut}");
-        let last = |store| file(store, STEPS, "state.safetensors").clone();
+        let last = |store: &mut MemoryStore| file(store, STEPS, "state.safetensors").clone();
         assert!(last(&mut store) == last(&mut undisturbed), "cut after step {cut}: the state differs");
     }
 }
