@@ -1,5 +1,7 @@
 //! Puts the golden models of `../shared` into the browser's tests, which have no files. CI fails where they are absent.
 
+#![forbid(unsafe_code)]
+
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 

@@ -1,12 +1,16 @@
 //! What every test needs: running the binary, and the shared files that a checkout may lack.
 
 mod arguments;
+mod checkpoints;
+mod crash;
 mod inputs;
 mod recipes;
 mod reports;
 mod runs;
 mod signals;
+mod soak;
 mod trajectories;
+mod world;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

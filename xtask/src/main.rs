@@ -1,14 +1,20 @@
-//! The project's chores, one word each: `cargo xtask setup | lint | web | serve | bench-web | bench-peers | test`.
+//! The project's chores, one word each: `cargo xtask setup | lint | supply | crash | soak | web | serve | bench-web | bench-peers | test`.
 //!
-//! Kept to the standard library and anyhow, because every use of it waits for it to compile.
+//! Kept to the standard library, anyhow and serde_json, because every use of it waits for it to compile.
+
+#![forbid(unsafe_code)]
 
 mod browser;
 mod cache;
 mod command;
 mod features;
+mod options;
 mod setup;
+mod soak;
 mod steps;
+mod supply;
 mod tools;
+mod unsafety;
 mod wasm;
 
 use std::process::ExitCode;
@@ -20,13 +26,17 @@ const HELP: &str = "\
 cargo xtask CHORE
 
   setup       install whatever is missing for the others, saying what and why before each
-  lint        fmt --check and clippy, native and wasm32
+  lint        fmt --check and clippy, native and wasm32; licences, sources and unsafe code
+  supply      licences, sources and bans of what evenkeel is built from, as deny.toml says, and RustSec's advisories (cargo-deny)
+  crash       runs of every trainer killed at random moments and gone on with: they must end as undisturbed ones, byte for byte
+  soak        10,000 SFT steps and 1,000 PPO iterations: memory flat within 1 %, speed within 2 %
   web         the page's modules by themselves; the worker's tests and the page, in headless Chromium with WebGPU on the CPU
   serve       build the page and serve it on http://127.0.0.1:8080, again after every change
   bench-web   time training steps and rollouts in headless Chromium, against burn alone
   bench-peers time a training step there against TensorFlow.js, jax-js and, natively, PyTorch
   test        everything CI runs: setup, lint, tests, documentation, web, the command line end to end
 
+crash takes --runs N --seed N; soak --steps N --device cpu|gpu
 bench-web and bench-peers take options: --only evenkeel,tfjs --tasks 'sft S,dpo S' --rounds N --patience SECONDS --json FILE
 
 Build output and tools are kept in one folder outside the clone: $EVENKEEL_CACHE, else
@@ -49,13 +59,17 @@ fn run(args: &[String]) -> Result<bool> {
         [] => ("help", args),
         [chore, options @ ..] => (chore.as_str(), options),
     };
-    if let (Some(extra), false) = (options.first(), chore.starts_with("bench-")) {
+    let takes_options = chore.starts_with("bench-") || ["crash", "soak"].contains(&chore);
+    if let (Some(extra), false) = (options.first(), takes_options) {
         bail!("`{extra}` is one word too many.\n\n{HELP}");
     }
     let mut report = Report::default();
     match chore {
         "setup" => setup::everything(&mut report),
         "lint" => steps::lint(&mut report),
+        "supply" => steps::supply(&mut report),
+        "crash" => steps::crash(&mut report, options),
+        "soak" => steps::soak(&mut report, options),
         "web" => steps::web(&mut report),
         "bench-web" => steps::bench_web(&mut report, options),
         "bench-peers" => steps::bench_peers(&mut report, options),

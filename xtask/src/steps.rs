@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use crate::{
     browser, cache,
     command::{command, run},
-    features, setup,
+    features, options, setup, soak, supply, unsafety,
     wasm::Toolchain,
 };
 
@@ -80,9 +80,32 @@ impl Report {
 pub fn lint(report: &mut Report) {
     report.step("formatting", || run(&mut command("cargo", &["fmt", "--all", "--check"])?));
     report.step("one set of features", features::agree);
+    report.step("licences, sources and bans", supply::dependencies);
+    report.step("unsafe code", unsafety::is_where_it_is_explained);
     report.step("clippy", clippy);
     let toolchain = report.step("set-up: wasm32 target", setup::wasm_target);
     report.step_after("clippy for wasm32", toolchain.as_ref(), clippy_wasm);
+}
+
+/// What evenkeel is built from.
+pub fn supply(report: &mut Report) {
+    report.step("licences, sources and bans", supply::dependencies);
+    report.step("advisories", supply::advisories);
+}
+
+/// The crash drill at length; in short it is one of the tests.
+pub fn crash(report: &mut Report, given: &[String]) {
+    report.step("crash drill", || {
+        let [runs, seed] = options::read(given, [("--runs", "100"), ("--seed", "1")])?;
+        let drill = ["killed_runs_end_as_undisturbed_ones", "--nocapture"];
+        let args = [&["test", "--release", "--workspace", "--test", "suite", "--"], &drill[..]].concat();
+        run(command("cargo", &args)?.env("EVENKEEL_CRASH_RUNS", runs).env("EVENKEEL_CRASH_SEED", seed))
+    });
+}
+
+/// Long runs; memory alone is one of the tests too.
+pub fn soak(report: &mut Report, given: &[String]) {
+    report.step("long runs", || soak::long_runs(given));
 }
 
 /// The page's modules, and the worker's tests and the page in a real browser.

@@ -1,7 +1,7 @@
 //! `events.jsonl` and `samples.jsonl`: one line per event, flushed as it happens.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -24,7 +24,15 @@ impl EventLog {
             let path = run.join(name);
             OpenOptions::new().create(true).append(true).open(&path).with_context(|| format!("cannot write {}", path.display()))
         };
-        Ok(Self { events: open("events.jsonl")?, samples: open("samples.jsonl")? })
+        let log = Self { events: open("events.jsonl")?, samples: open("samples.jsonl")? };
+        files::sync_folder(run)?;
+        Ok(log)
+    }
+
+    /// Everything written so far is on the disk when this returns.
+    pub fn sync(&self) -> Result<()> {
+        self.samples.sync_data().context("cannot sync samples.jsonl")?;
+        self.events.sync_data().context("cannot sync events.jsonl")
     }
 
     /// Appends one event; a sample goes into both files.
@@ -42,7 +50,12 @@ impl EventLog {
 pub fn rewind(run: &Path, step: u64) -> Result<()> {
     for name in ["events.jsonl", "samples.jsonl"] {
         let path = run.join(name);
-        let Ok(text) = fs::read_to_string(&path) else { continue };
+        let bytes = match fs::read(&path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => continue,
+            bytes => bytes.with_context(|| format!("cannot read {}", path.display()))?,
+        };
+        // A line cut in the middle of a letter is no UTF-8.
+        let text = String::from_utf8_lossy(&bytes);
         let keep = |line: &&str| serde_json::from_str::<Value>(line).is_ok_and(|event| belongs(&event, step));
         let kept: String = text.lines().filter(keep).map(|line| format!("{line}\n")).collect();
         files::write_atomic(&path, kept.as_bytes())?;
@@ -58,10 +71,10 @@ fn belongs(event: &Value, step: u64) -> bool {
 /// The events of a run, oldest first. Lines that are not events (a later version's) are left out.
 pub fn read(run: &Path) -> Result<Vec<Value>> {
     let path = run.join("events.jsonl");
-    let text = fs::read_to_string(&path).map_err(|e| {
+    let bytes = fs::read(&path).map_err(|e| {
         evenkeel_core::Error::input(path.display().to_string(), format!("cannot be read ({e})"), "give the folder of a run that began")
     })?;
-    Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    Ok(String::from_utf8_lossy(&bytes).lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
 }
 
 #[cfg(test)]
@@ -79,7 +92,8 @@ mod tests {
             log.write(&Event::Sample { step, prompt: "p".into(), completion: "c".into(), score: None }).unwrap();
         }
         log.write(&Event::Finished { step: 3, reason: Some("asked to".into()) }).unwrap();
-        log.events.write_all(b"{\"event\":\"st").unwrap();
+        // Cut in the middle of a letter, as a full disk leaves it.
+        log.events.write_all("{\"event\":\"é".as_bytes().split_last().unwrap().1).unwrap();
         rewind(root.path(), 2).unwrap();
         let events = read(root.path()).unwrap();
         assert_eq!(events.len(), 5);

@@ -1,5 +1,6 @@
 //! Files written whole or not at all, and digests of files read.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -10,34 +11,69 @@ use sha2::{Digest, Sha256};
 /// Replaces `path` by `bytes`: a reader, or the next run after a crash, sees the old file or the new one, nothing between.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     let temp = beside(path, "part");
-    write_synced(&temp, bytes)?;
-    fs::rename(&temp, path).with_context(|| cannot("write", path))?;
-    sync_folder(parent(path))
+    let written = write_synced(&temp, bytes).and_then(|()| rename(&temp, path));
+    if written.is_err() {
+        discard(&temp);
+    }
+    written.and_then(|()| sync_folder(parent(path)))
 }
 
 /// Creates the folder `path` with these files, or nothing; an existing one is replaced.
 pub fn write_folder_atomic(path: &Path, files: &[(String, Vec<u8>)]) -> Result<()> {
-    let (temp, aside) = (beside(path, "part"), beside(path, "old"));
-    fs::create_dir_all(&temp).with_context(|| cannot("create", &temp))?;
+    let temp = beside(path, "part");
+    // What a write that failed left there is not part of this one.
+    discard(&temp);
+    let written = write_files(&temp, files).and_then(|()| put_in_place(&temp, path));
+    sweep(parent(path));
+    written
+}
+
+fn write_files(folder: &Path, files: &[(String, Vec<u8>)]) -> Result<()> {
+    create_folder(folder)?;
+    let mut folders = BTreeSet::from([folder.to_owned()]);
     for (name, bytes) in files {
-        let file = join_inside(&temp, name).with_context(|| format!("a file cannot be called `{name}`"))?;
-        fs::create_dir_all(parent(&file)).with_context(|| cannot("create", &file))?;
+        let file = join_inside(folder, name).with_context(|| format!("a file cannot be called `{name}`"))?;
+        create_folder(parent(&file))?;
+        folders.insert(parent(&file).to_owned());
         write_synced(&file, bytes)?;
     }
-    sync_folder(&temp)?;
-    // The old folder steps aside first: rename does not replace a folder that holds files.
+    folders.iter().try_for_each(|folder| sync_folder(folder))
+}
+
+/// An old folder steps aside first: rename does not replace a folder that holds files.
+fn put_in_place(temp: &Path, path: &Path) -> Result<()> {
     if path.exists() {
-        fs::rename(path, &aside).with_context(|| cannot("replace", path))?;
+        let aside = beside(path, "old");
+        discard(&aside);
+        rename(path, &aside)?;
     }
-    fs::rename(&temp, path).with_context(|| cannot("write", path))?;
-    sync_folder(parent(path))?;
-    sweep(parent(path));
-    Ok(())
+    rename(temp, path)?;
+    sync_folder(parent(path))
+}
+
+/// Creates `folder` and what leads to it; each is on the disk when this returns.
+pub fn create_folder(folder: &Path) -> Result<()> {
+    let missing: Vec<&Path> = folder.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).collect();
+    fs::create_dir_all(folder).with_context(|| cannot("create", folder))?;
+    missing.into_iter().try_for_each(|folder| sync_folder(parent(folder)))
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = File::create(path).with_context(|| cannot("write", path))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).with_context(|| cannot("write", path))
+    file.write_all(bytes).and_then(|()| file.sync_all()).with_context(|| cannot("write", path))?;
+    told("sync", path);
+    Ok(())
+}
+
+fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).with_context(|| cannot("write", to))?;
+    told("rename to", to);
+    Ok(())
+}
+
+/// Removes a file or folder that may not be there; what cannot be removed is only untidy.
+fn discard(path: &Path) {
+    let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
 }
 
 /// `.part-NAME` or `.old-NAME` in the same folder: rename works only within one file system.
@@ -52,13 +88,11 @@ pub fn sweep(folder: &Path) {
         let (path, name) = (entry.path(), entry.file_name());
         let name = name.to_string_lossy();
         let home = name.strip_prefix(".old-").map(|n| folder.join(n)).filter(|home| !home.exists());
-        // What cannot be removed is only untidy.
-        let _ = match home {
-            Some(home) => fs::rename(&path, home),
-            None if !name.starts_with(".old-") && !name.starts_with(".part-") => Ok(()),
-            None if path.is_dir() => fs::remove_dir_all(&path),
-            None => fs::remove_file(&path),
-        };
+        match home {
+            Some(home) => drop(fs::rename(&path, home)), // what cannot go home now will be asked again
+            None if name.starts_with(".old-") || name.starts_with(".part-") => discard(&path),
+            None => {}
+        }
     }
 }
 
@@ -93,19 +127,71 @@ fn cannot(what: &str, path: &Path) -> String {
     format!("cannot {what} {}", path.display())
 }
 
+/// The names in `folder` are on the disk.
 #[cfg(unix)]
-fn sync_folder(folder: &Path) -> Result<()> {
-    File::open(folder).and_then(|f| f.sync_all()).with_context(|| cannot("sync", folder))
+pub fn sync_folder(folder: &Path) -> Result<()> {
+    File::open(folder).and_then(|f| f.sync_all()).with_context(|| cannot("sync", folder))?;
+    told("sync", folder);
+    Ok(())
 }
 
 #[cfg(not(unix))]
-fn sync_folder(_folder: &Path) -> Result<()> {
+pub fn sync_folder(_folder: &Path) -> Result<()> {
     Ok(()) // a folder cannot be opened as a file there
 }
 
+/// Tells the tests in which order things reach the disk.
+#[cfg(test)]
+fn told(what: &str, path: &Path) {
+    tests::TOLD.with_borrow_mut(|told| told.push(format!("{what} {}", path.file_name().unwrap_or_default().display())));
+}
+
+#[cfg(not(test))]
+fn told(_what: &str, _path: &Path) {}
+
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
+
+    thread_local! {
+        pub static TOLD: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_name_appears_when_everything_behind_it_is_on_the_disk() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("run/checkpoints/step-000002");
+        let files = |byte| [("a".to_owned(), vec![byte]), ("deep/b".to_owned(), vec![byte])];
+        let told = |write: &dyn Fn()| {
+            TOLD.take();
+            write();
+            TOLD.take().join(", ").replace(&root.path().file_name().unwrap().display().to_string(), "root")
+        };
+        let first = told(&|| write_folder_atomic(&path, &files(1)).unwrap());
+        let folders = "sync checkpoints, sync run, sync root";
+        let inner = "sync a, sync .part-step-000002, sync b, sync .part-step-000002, sync deep";
+        assert_eq!(first, format!("{folders}, {inner}, rename to step-000002, sync checkpoints"));
+        let again = told(&|| write_folder_atomic(&path, &files(2)).unwrap());
+        let replaced = "rename to .old-step-000002, rename to step-000002, sync checkpoints";
+        assert_eq!(again, format!("sync checkpoints, {inner}, {replaced}"));
+        let file = told(&|| write_atomic(&root.path().join("run/run.json"), b"{}").unwrap());
+        assert_eq!(file, "sync .part-run.json, rename to run.json, sync run");
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_what_was_there_and_nothing_of_itself() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("step-000002");
+        write_folder_atomic(&path, &[("a".into(), vec![1])]).unwrap();
+        // A file cannot be where a folder is.
+        write_folder_atomic(&path, &[("a".into(), vec![2]), ("a/b".into(), vec![2])]).unwrap_err();
+        write_atomic(&path, b"a file").unwrap_err();
+        assert_eq!(fs::read(path.join("a")).unwrap(), [1]);
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+    }
 
     #[test]
     fn a_folder_is_replaced_as_a_whole_and_leaves_nothing_behind() {

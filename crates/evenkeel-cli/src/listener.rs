@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::path::Path;
 
-use anyhow::{Error, Result};
+use anyhow::{Error, Result, anyhow};
 use evenkeel_core::event::{Command, Event};
 
 use crate::event_log::EventLog;
@@ -36,6 +36,14 @@ impl Listener {
             self.broken.borrow_mut().get_or_insert(e);
         }
         self.progress.borrow_mut().show(event);
+    }
+
+    /// Everything heard so far is on the disk when this returns; an error where something was lost.
+    pub fn sync(&self) -> Result<()> {
+        match &*self.broken.borrow() {
+            Some(e) => Err(anyhow!("{e:#}")),
+            None => self.log.borrow().sync(),
+        }
     }
 
     /// [`Command::Stop`] once, when the user or a full disk asks for it.

@@ -2,6 +2,8 @@
 //!
 //! No maths and no defaults live here: recipes, models and trainers are evenkeel-core's, devices are evenkeel-kernels'.
 
+#![forbid(unsafe_code)]
+
 mod args;
 mod clock;
 mod cmd;

@@ -18,6 +18,13 @@ pub fn reset_peak() {
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 
+/// [`peak`] of the time since this was last asked.
+pub fn peak_since_last() -> Option<u64> {
+    let bytes = peak();
+    reset_peak();
+    bytes
+}
+
 /// A line `NAME   123 kB` of a file of /proc, in bytes.
 fn field(file: &str, name: &str) -> Option<u64> {
     let text = std::fs::read_to_string(file).ok()?;

@@ -40,6 +40,12 @@ impl ModelFolder {
         Ok(ModelConfig::from_json(&place, &self.read("config.json")?)?)
     }
 
+    /// Its weight files.
+    pub fn weights(&self) -> Result<Vec<PathBuf>> {
+        let names = self.list()?.into_iter().filter(|name| name.ends_with(".safetensors"));
+        Ok(names.map(|name| self.0.join(name)).collect())
+    }
+
     /// The whole model on the selected device.
     pub fn load(&self, selected: &Selected) -> Result<Pretrained> {
         let config = self.config()?;

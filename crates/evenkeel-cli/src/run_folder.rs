@@ -47,15 +47,13 @@ fn model_name(model: &str) -> String {
 }
 
 impl RunFolder {
-    /// A new run folder at `path`, which must not exist or be empty.
+    /// A new run folder at `path`, which must not exist or be empty, but for what a run leaves that was killed before it began.
     pub fn create(path: &Path, recipe_toml: Option<&str>, record: Record) -> Result<Self> {
-        let used = fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
-        if used || path.is_file() {
-            let problem = "already exists and is not empty";
-            return Err(Error::input(format!("--out {}", path.display()), problem, "choose another folder, or go on with --resume").into());
-        }
-        fs::create_dir_all(path).with_context(|| format!("cannot create {}", path.display()))?;
+        refuse_used(path, recipe_toml)?;
+        files::create_folder(path)?;
         let lock = lock(path)?;
+        refuse_used(path, recipe_toml)?;
+        files::sweep(path);
         if let Some(toml) = recipe_toml {
             files::write_atomic(&path.join("recipe.toml"), toml.as_bytes())?;
         }
@@ -65,14 +63,16 @@ impl RunFolder {
         Ok(run)
     }
 
-    /// The interrupted run at `path`, to go on with. Data that changed since it began is refused.
+    /// The interrupted run at `path`, to go on with. Files that changed since it began are refused.
     pub fn reopen(path: &Path, recipe_toml: &str, now: &Record) -> Result<Self> {
+        Self::read_record(path)?;
+        let lock = lock(path)?;
+        // Again: whoever held the lock may have written.
         let mut record = Self::read_record(path)?;
         if let Some((was, _)) = record.data.iter().zip(&now.data).find(|(was, is)| was.sha256 != is.sha256) {
             let problem = "is not the file that the run began with (SHA-256 differs)";
             return Err(Error::input(was.path.clone(), problem, "restore it, or start a new run").into());
         }
-        let lock = lock(path)?;
         files::sweep(path);
         files::sweep(&path.join("checkpoints"));
         files::write_atomic(&path.join("recipe.toml"), recipe_toml.as_bytes())?;
@@ -113,8 +113,24 @@ impl RunFolder {
     }
 }
 
+/// `run.json` is written last, so a folder without one may hold the lock, a half-written file, and the same recipe.
+fn refuse_used(path: &Path, recipe_toml: Option<&str>) -> Result<()> {
+    let ours = |name: &str| {
+        let same_recipe = || fs::read_to_string(path.join(name)).ok().as_deref() == recipe_toml;
+        name == LOCK || name.starts_with(".part-") || (name == "recipe.toml" && same_recipe())
+    };
+    let used = fs::read_dir(path).is_ok_and(|entries| entries.flatten().any(|entry| !ours(&entry.file_name().to_string_lossy())));
+    if used || path.is_file() {
+        let problem = "already exists and is not empty";
+        return Err(Error::input(format!("--out {}", path.display()), problem, "choose another folder, or go on with --resume").into());
+    }
+    Ok(())
+}
+
+const LOCK: &str = ".lock";
+
 fn lock(path: &Path) -> Result<File> {
-    let file = path.join(".lock");
+    let file = path.join(LOCK);
     let open = File::create(&file).with_context(|| format!("cannot write {}", file.display()))?;
     match open.try_lock() {
         Ok(()) => Ok(open),
@@ -147,6 +163,20 @@ mod tests {
         let _run = RunFolder::reopen(&path, "", &record()).unwrap();
         let read = RunFolder::read_record(&path).unwrap();
         assert_eq!((read.status.as_str(), read.steps, read.seconds, read.finished), ("running", 4, 1.5, None));
+    }
+
+    #[test]
+    fn a_run_killed_before_it_began_may_begin_again_with_the_same_recipe_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("run");
+        fs::create_dir(&path).unwrap();
+        for (name, content) in [(".lock", ""), (".part-run.json", "{"), ("recipe.toml", "seed = 1\n")] {
+            fs::write(path.join(name), content).unwrap();
+        }
+        assert!(RunFolder::create(&path, Some("seed = 2\n"), record()).unwrap_err().to_string().contains("not empty"));
+        drop(RunFolder::create(&path, Some("seed = 1\n"), record()).unwrap());
+        assert!(!path.join(".part-run.json").exists());
+        assert!(RunFolder::create(&path, Some("seed = 1\n"), record()).unwrap_err().to_string().contains("not empty"));
     }
 
     #[test]

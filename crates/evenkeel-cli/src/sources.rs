@@ -1,6 +1,6 @@
 //! The models that a run starts from: checked by their configurations first, loaded when the plan has passed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use evenkeel_core::Error;
@@ -110,6 +110,13 @@ impl Sources {
     /// The longest sequence that the recipe and the model's context allow; PPO's prompts leave room for the response.
     pub fn longest_sequence(&self, recipe: &Recipe) -> Result<usize> {
         Ok(data::longest_sequence(recipe, &self.policy.config)?)
+    }
+
+    /// The weight files of every model.
+    pub fn weights(&self) -> Result<Vec<PathBuf>> {
+        let all = [Some(&self.policy), self.reference.as_ref(), self.reward.as_ref(), self.value.as_ref()];
+        let lists = all.into_iter().flatten().map(|source| source.folder.weights()).collect::<Result<Vec<_>>>()?;
+        Ok(lists.concat())
     }
 
     /// Loads every model onto the device.

@@ -7,22 +7,37 @@ use evenkeel_core::train::run::Store;
 use evenkeel_core::{Error, Result};
 
 use crate::files;
+use crate::listener::Listener;
 
 /// Folders inside one run folder: `checkpoints/step-000200`, `checkpoints/LATEST`, `model`.
-#[derive(Debug)]
-pub struct FileStore {
+pub struct FileStore<'a> {
     root: PathBuf,
+    /// What the run says: on the disk before any folder is, so that a checkpoint never knows of a step that the logs have lost.
+    listener: Option<&'a Listener>,
 }
 
-impl FileStore {
+impl<'a> FileStore<'a> {
     /// The folders of the run at `run`.
     pub fn new(run: &Path) -> Self {
-        Self { root: run.to_owned() }
+        Self { root: run.to_owned(), listener: None }
     }
 
-    /// The step of the newest checkpoint, if there is one.
-    pub fn latest_step(&self) -> Option<u64> {
-        fs::read_to_string(self.root.join("checkpoints/LATEST/step")).ok()?.trim().parse().ok()
+    /// The folders of a run that `listener` hears.
+    pub fn heard_by(run: &Path, listener: &'a Listener) -> Self {
+        Self { root: run.to_owned(), listener: Some(listener) }
+    }
+
+    /// Removes checkpoints that are not among `kept`: those that a killed run had not yet named, or no longer named.
+    pub fn keep_only(&self, kept: &[u64]) {
+        let folder = self.root.join("checkpoints");
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let step = name.to_str().and_then(|name| name.strip_prefix("step-")?.parse::<u64>().ok());
+            if step.is_some_and(|step| !kept.contains(&step)) {
+                // What cannot be removed is only untidy.
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
     }
 
     fn inside(&self, name: &str) -> Result<PathBuf> {
@@ -30,9 +45,11 @@ impl FileStore {
     }
 }
 
-impl Store for FileStore {
+impl Store for FileStore<'_> {
     async fn write_folder(&mut self, name: &str, files: &[(String, Vec<u8>)]) -> Result<()> {
-        files::write_folder_atomic(&self.inside(name)?, files).map_err(|e| Error::Storage(format!("{e:#}")))
+        let path = self.inside(name)?;
+        let synced = self.listener.map_or(Ok(()), Listener::sync);
+        synced.and_then(|()| files::write_folder_atomic(&path, files)).map_err(|e| Error::Storage(format!("{e:#}")))
     }
 
     async fn read(&mut self, folder: &str, file: &str) -> Result<Option<Vec<u8>>> {
@@ -55,6 +72,8 @@ impl Store for FileStore {
 
 #[cfg(test)]
 mod tests {
+    use evenkeel_core::event::Event;
+
     use super::*;
 
     #[test]
@@ -63,14 +82,40 @@ mod tests {
         let mut store = FileStore::new(root.path());
         pollster::block_on(async {
             store.write_folder("checkpoints/LATEST", &[("step".into(), b"7".to_vec())]).await.unwrap();
-            assert_eq!(store.latest_step(), Some(7));
             assert_eq!(store.read("checkpoints/LATEST", "step").await, Ok(Some(b"7".to_vec())));
             assert_eq!(store.read("checkpoints/none", "step").await, Ok(None));
             store.remove_folder("checkpoints/LATEST").await.unwrap();
             store.remove_folder("checkpoints/LATEST").await.unwrap();
-            assert_eq!(store.latest_step(), None);
+            assert_eq!(store.read("checkpoints/LATEST", "step").await, Ok(None));
             assert!(store.write_folder("../out", &[]).await.is_err() && store.remove_folder("/tmp").await.is_err());
             assert!(store.write_folder("model", &[("../x".into(), vec![])]).await.is_err());
         });
+    }
+
+    #[test]
+    fn checkpoints_that_are_not_kept_go_and_nothing_else() {
+        let root = tempfile::tempdir().unwrap();
+        for name in ["step-000002", "step-000004", "step-000006", "step-000004-mine", "LATEST"] {
+            fs::create_dir_all(root.path().join("checkpoints").join(name)).unwrap();
+        }
+        FileStore::new(root.path()).keep_only(&[4]);
+        let mut left: Vec<_> = fs::read_dir(root.path().join("checkpoints")).unwrap().map(|e| e.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["LATEST", "step-000004", "step-000004-mine"]);
+    }
+
+    /// Linux's /dev/full refuses every write, as a full disk does.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn no_checkpoint_follows_a_line_that_the_log_has_lost() {
+        let root = tempfile::tempdir().unwrap();
+        let run = root.path();
+        std::os::unix::fs::symlink("/dev/full", run.join("events.jsonl")).unwrap();
+        let listener = Listener::open(run, "sft").unwrap();
+        listener.hear(&Event::Step { step: 1, metrics: [("loss".to_owned(), 0.5)].into() });
+        let mut store = FileStore::heard_by(run, &listener);
+        let written = pollster::block_on(store.write_folder("checkpoints/step-000001", &[("a".into(), vec![1])]));
+        assert!(written.unwrap_err().to_string().contains("cannot write events.jsonl: No space left on device"));
+        assert!(!run.join("checkpoints").exists());
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release -p evenkeel-core --example ppo_closure`
 
+#![forbid(unsafe_code)]
+
 use burn::tensor::Device;
 use evenkeel_core::Result;
 use evenkeel_core::data::Prompt;

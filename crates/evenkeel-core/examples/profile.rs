@@ -3,6 +3,8 @@
 //!
 //! Each launch is waited for, so that the sum is more than a step takes.
 
+#![forbid(unsafe_code)]
+
 use std::time::Instant;
 
 use evenkeel_core::Result;

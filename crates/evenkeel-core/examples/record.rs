@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release -p evenkeel-core --example record -- PRESET DATE > web/page/recording.json`
 
+#![forbid(unsafe_code)]
+
 use std::time::Instant;
 
 use burn::tensor::Device;

@@ -3,6 +3,8 @@
 //! No files, threads, clocks or arguments here: a front end reads bytes, hands them over and consumes typed
 //! [`event::Event`]s. Everything that reads a value back from the device is `async`.
 
+#![forbid(unsafe_code)]
+
 pub mod bench;
 pub mod data;
 pub mod error;

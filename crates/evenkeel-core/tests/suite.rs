@@ -3,6 +3,8 @@
 //! `parity` compares with PyTorch's numbers, `generation` checks what is written, `hf` loading and saving,
 //! `chat` templates.
 
+#![forbid(unsafe_code)]
+
 #[path = "suite/support.rs"]
 mod support;
 
@@ -25,6 +27,9 @@ mod ppo_golden;
 
 #[path = "suite/toy.rs"]
 mod toy;
+
+#[path = "suite/resume.rs"]
+mod resume;
 
 #[path = "suite/demo.rs"]
 mod demo;

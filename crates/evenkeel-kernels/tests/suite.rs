@@ -3,6 +3,8 @@
 //! GPU tests follow `EVENKEEL_GPU`: `yes` fails without an adapter, `no` skips, `auto` (the default) skips by name when
 //! there is none. A software Vulkan driver counts.
 
+#![forbid(unsafe_code)]
+
 #[path = "suite/block_cases.rs"]
 mod block_cases;
 #[path = "suite/cases.rs"]

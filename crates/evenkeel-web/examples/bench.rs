@@ -4,6 +4,8 @@
 //! `prepare sft|dpo|ppo S|M` and `prepare rollout S|M ROWS` answer `{"ready":true}`, `step` answers `{"ms":…,"loss":…}` (the loss is null
 //! where there is not one), and what fails answers `{"error":"…"}`.
 
+#![forbid(unsafe_code)]
+
 #[cfg(not(target_family = "wasm"))]
 fn main() {
     eprintln!("This program runs in a browser: `cargo xtask bench-web` builds it.");

@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use evenkeel_core::event::{Event, File, UnfinishedOwn};
 use evenkeel_core::recipe::Recipe;
 use evenkeel_core::train::run::Store;
+use evenkeel_core::train::state::LATEST;
 use evenkeel_core::{Error, Result};
 
 const INPUT: &str = "own/input";
@@ -17,7 +18,6 @@ const REWARD: &str = "own/reward";
 const ABOUT: &str = "evenkeel-run.json";
 const ROWS: &str = "evenkeel-rows";
 const EVENTS: &str = "events";
-const LATEST: &str = "checkpoints/LATEST";
 
 #[derive(serde::Serialize, serde::Deserialize)]
 struct About {
@@ -110,14 +110,13 @@ impl<'a, S: Store> RunStore<'a, S> {
         Self { store, said }
     }
 
-    /// What was said up to the newest checkpoint.
-    pub async fn events(&mut self) -> Result<Vec<Event>> {
+    /// What was said up to the checkpoint of `last`.
+    pub async fn events(&mut self, last: u64) -> Result<Vec<Event>> {
         let bytes = self.read(EVENTS, "events.jsonl").await?.unwrap_or_default();
-        let latest = latest(self).await?.unwrap_or(0);
         let lines = String::from_utf8_lossy(&bytes);
         let events = lines.lines().map(serde_json::from_str).collect::<std::result::Result<Vec<Event>, _>>();
         let events = events.map_err(|error| Error::Storage(format!("{RUN}/{EVENTS}: {error}")))?;
-        Ok(events.into_iter().filter(|event| step_of(event).is_some_and(|step| step <= latest)).collect())
+        Ok(events.into_iter().filter(|event| step_of(event).is_some_and(|step| step <= last)).collect())
     }
 }
 

@@ -4,6 +4,8 @@
 //! the storage; `bin/page.rs` spawns the worker and hands its events to `web/page/main.js`, and must not reach for burn, so that the page
 //! stays small.
 
+#![forbid(unsafe_code)]
+
 #[cfg(target_family = "wasm")]
 pub mod browser;
 pub mod kept;

@@ -8,6 +8,7 @@ use evenkeel_core::event::{Event, File};
 use evenkeel_core::model::{Head, Model, ModelConfig, NamedFiles, Pretrained, load, load_text, save};
 use evenkeel_core::recipe::{Recipe, Stage};
 use evenkeel_core::train::run::{Commands, Front, Models, Store, run};
+use evenkeel_core::train::state::{self, Standing};
 use evenkeel_core::world::lesson::Guest;
 use evenkeel_core::{Error, Result};
 use evenkeel_kernels::Selected;
@@ -131,7 +132,12 @@ impl Own {
         let (text, sampling) = (models.text.clone(), models.sampling.clone());
         let said = RefCell::default();
         let mut run_store = RunStore::new(store, &said);
-        let mut earlier = if resume { run_store.events().await? } else { Vec::new() };
+        let standing = if resume { state::standing(&mut run_store).await? } else { Standing::default() };
+        standing.passed_over.into_iter().for_each(|message| say(Event::Warning { message }));
+        let mut earlier = match standing.step {
+            Some(step) => run_store.events(step).await?,
+            None => Vec::new(),
+        };
         let mut tell = |event: Event| {
             // The page tells these runs from the lesson's by their name.
             let (event, before) = match event {
@@ -146,7 +152,7 @@ impl Own {
             }
         };
         let front = Front { store: &mut run_store, on_event: &mut tell, commands, device: selected.name.clone() };
-        let model = run(&recipe, models, rows.train, rows.eval, front, resume).await?;
+        let model = run(&recipe, models, rows.train, rows.eval, front, standing.step).await?;
         kept::end(store).await?;
         if recipe.stage == Stage::Reward {
             kept::write_reward(store, &save(&model, text.as_ref(), &sampling).await?).await?;

@@ -1,5 +1,6 @@
 //! The same tests on a device with WebGPU's default limits and nothing beyond them.
 
+#![forbid(unsafe_code)]
 #![cfg(target_family = "wasm")]
 
 mod cases;

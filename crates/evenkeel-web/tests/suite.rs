@@ -1,5 +1,6 @@
 //! The tests of the worker, in a dedicated worker of a real browser, on all that its adapter has. Without one it fails; it never skips.
 
+#![forbid(unsafe_code)]
 #![cfg(target_family = "wasm")]
 
 mod cases;

@@ -208,7 +208,7 @@ fastest and slowest milliseconds, the share of what the device can do at best (t
 memory held, and burn's time over ours (above 1: evenkeel is faster).
 `steps`: SFT, DPO and PPO steps and rollouts of two small models, with --against in turn with another program's.
 `scaling`: SFT steps over batch sizes, contexts and vocabularies, and how time grows.
-`endurance`: whether a run of many steps grows slower or holds more memory.
+`endurance`: whether a run of many SFT steps, or a tenth as many PPO iterations, grows slower or holds more memory.
 
 Examples:
   evenkeel bench --device gpu
@@ -229,8 +229,8 @@ pub struct BenchArgs {
     /// Time steps in turn with this program's, which answers the commands of tools/stock-burn
     #[arg(long, value_name = "PROGRAM")]
     pub against: Option<PathBuf>,
-    /// Steps of `endurance`
-    #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(101..))]
+    /// Steps of `endurance`; for PPO, ten times its iterations
+    #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1000..))]
     pub steps: u64,
     /// Print one JSON object per row instead of a table
     #[arg(long)]

@@ -7,12 +7,15 @@ use std::time::Instant;
 
 use anyhow::Result;
 use evenkeel_core::Error;
-use evenkeel_core::bench::{self as core_bench, Endurance, NoRival, Rival, Scaling, StepRow, Steps};
+use evenkeel_core::bench::{self as core_bench, Endurance, Held, Long, NoRival, Rival, Scaling, StepRow, Steps};
 use evenkeel_kernels::bench::{self, BenchRow, Timing};
 use serde_json::{Value, json};
 
 use crate::args::{BenchArgs, BenchPart};
-use crate::{device, output, table};
+use crate::{device, memory, output, table};
+
+/// SFT steps of `endurance` for each PPO iteration.
+const PPO_SHARE: u64 = 10;
 
 /// Times what was asked for and prints a row each.
 pub fn run(args: &BenchArgs) -> Result<()> {
@@ -72,9 +75,26 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         printer.end(&["size", "value", "ms", "tokens/s", "exponent"])?;
     }
     if asked(BenchPart::Endurance) {
-        let told = pollster::block_on(core_bench::endurance(device, clock, args.steps))?;
-        printer.row(endurance(&told));
-        printer.end(&["steps", "ms", "fastest", "slowest", "young ms", "old / young", "MiB", "MiB when young"])?;
+        for of in Long::ALL.into_iter().filter(|of| of.name().contains(only)) {
+            let steps = if of == Long::Ppo { args.steps / PPO_SHARE } else { args.steps };
+            let told = pollster::block_on(core_bench::endurance(device, clock, memory::peak_since_last, of, steps))?;
+            printer.row(endurance(&told));
+        }
+        printer.end(&[
+            "run",
+            "steps",
+            "ms",
+            "fastest",
+            "slowest",
+            "young ms",
+            "old / young",
+            "MiB",
+            "most",
+            "when young",
+            "process MiB",
+            "most",
+            "when young",
+        ])?;
     }
     Ok(())
 }
@@ -198,20 +218,22 @@ fn scaling_rows(scaling: &Scaling) -> Vec<Row> {
 
 fn endurance(told: &Endurance) -> Row {
     let [young, old] = told.timings;
-    let [when_young, when_old] = told.reserved.map_or([None; 2], |bytes| bytes.map(Some));
-    let ratio = old.median_ms / young.median_ms;
-    let cells = vec![
+    let mut cells = vec![
+        told.of.name().to_owned(),
         told.steps[1].to_string(),
         ms(old.median_ms),
         ms(old.fastest_ms),
         ms(old.slowest_ms),
         ms(young.median_ms),
-        format!("{ratio:.3}"),
-        mib(when_old),
-        mib(when_young),
+        format!("{:.3}", told.ratio),
     ];
+    for held in [told.reserved, told.resident] {
+        cells.extend([held.map(|h| h.old), held.map(|h| h.most), held.map(|h| h.young)].map(mib));
+    }
+    let bytes = |held: Option<Held>| held.map(|h| json!({ "young": h.young, "most": h.most, "old": h.old }));
     let object = json!({
-        "steps": told.steps, "ms": [young.median_ms, old.median_ms], "ratio": ratio, "reserved_bytes": [when_young, when_old],
+        "run": told.of.name(), "steps": told.steps, "ms": [young.median_ms, old.median_ms], "ratio": told.ratio,
+        "reserved_bytes": bytes(told.reserved), "resident_bytes": bytes(told.resident),
     });
     Row { cells, object }
 }

@@ -1,15 +1,17 @@
 //! `evenkeel sft|reward|dpo|ppo`: from a recipe to a run folder.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use evenkeel_core::Error;
 use evenkeel_core::data::{self, Rows};
 use evenkeel_core::estimate::{Estimate, Room};
 use evenkeel_core::event::{Event, Metrics};
 use evenkeel_core::recipe::{Recipe, Stage};
-use evenkeel_core::record::Record;
+use evenkeel_core::record::{DataFile, Record};
 use evenkeel_core::train::run::{self, Front, Models};
+use evenkeel_core::train::state;
 use evenkeel_kernels::Selected;
 
 use crate::args::TrainArgs;
@@ -39,16 +41,17 @@ pub fn run(stage: Stage, args: &TrainArgs, others: OtherModels) -> Result<()> {
         device: device::name(&selected),
         seed: recipe.seed,
         parameters: sources.policy.parameters(),
-        data: [&recipe.data.train, &recipe.data.eval]
-            .into_iter()
-            .filter(|path| !path.is_empty())
-            .map(|path| run_folder::data_file(Path::new(path)))
-            .collect::<Result<_>>()?,
+        data: files_read(&recipe, &sources)?,
         ..Record::default()
     };
-    let folder = open_folder(args, &recipe, record)?;
-    eprintln!("run folder: {}", folder.path().display());
-    train(&recipe, models, rows, folder, &selected, args.resume.is_some())
+    let (folder, resume) = open_folder(args, &recipe, record)?;
+    train(&recipe, models, rows, folder, &selected, resume)
+}
+
+/// Rows, then models: a run that goes on must find them as they were.
+fn files_read(recipe: &Recipe, sources: &Sources) -> Result<Vec<DataFile>> {
+    let rows = [&recipe.data.train, &recipe.data.eval].into_iter().filter(|path| !path.is_empty()).map(PathBuf::from);
+    rows.chain(sources.weights()?).map(|path| run_folder::data_file(&path)).collect()
 }
 
 fn show_plan(recipe: &Recipe, sources: &Sources, rows: &Rows, selected: &Selected) -> Result<()> {
@@ -67,24 +70,34 @@ fn show_plan(recipe: &Recipe, sources: &Sources, rows: &Rows, selected: &Selecte
     Ok(estimate.check(&room)?)
 }
 
-fn open_folder(args: &TrainArgs, recipe: &Recipe, record: Record) -> Result<RunFolder> {
+/// The run's folder, and the step of the checkpoint to go on from.
+fn open_folder(args: &TrainArgs, recipe: &Recipe, record: Record) -> Result<(RunFolder, Option<u64>)> {
     let toml = recipe.to_toml();
-    if let Some(path) = &args.resume {
-        let folder = RunFolder::reopen(path, &toml, &record)?;
-        if let Some(step) = FileStore::new(path).latest_step() {
-            event_log::rewind(path, step)?;
-        }
-        return Ok(folder);
+    let Some(path) = &args.resume else {
+        let path = args.out.clone().unwrap_or_else(|| run_folder::default_path(recipe.stage.name(), &recipe.model.path, recipe.seed));
+        let folder = RunFolder::create(&path, Some(&toml), record)?;
+        eprintln!("run folder: {}", folder.path().display());
+        return Ok((folder, None));
+    };
+    let folder = RunFolder::reopen(path, &toml, &record)?;
+    eprintln!("run folder: {}", folder.path().display());
+    let mut store = FileStore::new(path);
+    let standing = pollster::block_on(state::standing(&mut store))?;
+    standing.passed_over.iter().for_each(|sentence| eprintln!("note: {sentence}"));
+    store.keep_only(&standing.kept);
+    match standing.step {
+        Some(step) => eprintln!("going on after step {step}"),
+        None => eprintln!("no checkpoint was finished: beginning again"),
     }
-    let path = args.out.clone().unwrap_or_else(|| run_folder::default_path(recipe.stage.name(), &recipe.model.path, recipe.seed));
-    RunFolder::create(&path, Some(&toml), record)
+    event_log::rewind(path, standing.step.unwrap_or(0))?;
+    Ok((folder, standing.step))
 }
 
-fn train(recipe: &Recipe, models: Models, rows: Rows, mut folder: RunFolder, selected: &Selected, resume: bool) -> Result<()> {
+fn train(recipe: &Recipe, models: Models, rows: Rows, mut folder: RunFolder, selected: &Selected, resume: Option<u64>) -> Result<()> {
     signals::install();
     let begun = Instant::now();
     let listener = Listener::open(folder.path(), recipe.stage.name())?;
-    let mut store = FileStore::new(folder.path());
+    let mut store = FileStore::heard_by(folder.path(), &listener);
     let front = Front {
         store: &mut store,
         on_event: &mut |event: Event| listener.hear(&event),
@@ -94,6 +107,7 @@ fn train(recipe: &Recipe, models: Models, rows: Rows, mut folder: RunFolder, sel
     let result = pollster::block_on(run::run(recipe, models, rows.train, rows.eval, front, resume));
     let seconds = begun.elapsed().as_secs_f64();
     let (seen, broken) = listener.close();
+    let disk = broken.is_some() || matches!(result, Err(Error::Storage(_)));
     let result = broken.map_or(result.map_err(anyhow::Error::from), Err);
     match result {
         Ok(_model) => {
@@ -102,14 +116,19 @@ fn train(recipe: &Recipe, models: Models, rows: Rows, mut folder: RunFolder, sel
             output::raw(&summary(recipe, &folder, &seen, seconds))
         }
         Err(error) => {
+            // Where the disk is full, this may not be written either: what filled it is told.
             let noted = folder.finish("failed", Some(error.to_string()), seen.step, seconds);
-            let stage = recipe.stage.name();
-            let failed = match store.latest_step() {
-                Some(step) => {
-                    format!("{stage} failed after step {step}, from which `evenkeel {stage} --resume {}` goes on", folder.path().display())
-                }
-                None => format!("{stage} failed"),
-            };
+            let (stage, path) = (recipe.stage.name(), folder.path().display());
+            let goes_on = format!("evenkeel {stage} --resume {path}");
+            if disk {
+                eprintln!("note: the checkpoints before are whole; once the disk takes files again, go on with: {goes_on}");
+                return Err(error).with_context(|| format!("{stage} failed"));
+            }
+            let failed =
+                match pollster::block_on(state::standing(&mut FileStore::new(folder.path()))).ok().and_then(|standing| standing.step) {
+                    Some(step) => format!("{stage} failed after step {step}, from which `{goes_on}` goes on"),
+                    None => format!("{stage} failed"),
+                };
             noted.and(Err(error)).context(failed)
         }
     }

@@ -156,7 +156,7 @@ pub struct Training {
     pub per_device_eval_batch_size: usize,
     /// Write a checkpoint every so many steps; 0: only at the end.
     pub save_steps: u64,
-    /// Keep this many newest checkpoints; 0: all.
+    /// Keep this many checkpoints, the newest ones and the best one among them; 0: all.
     pub save_total_limit: usize,
     /// Metric that picks the best checkpoint (any logged `eval_…` name); empty: the last one is the result.
     pub metric_for_best_model: String,

@@ -9,6 +9,7 @@ use super::optimizer::{AdamW, GradientSum, grad_norm, learning_rate};
 use super::order::Order;
 use super::pending::Pending;
 use super::run::Trainer;
+use super::state::same_reference;
 use super::trouble::Alone;
 use crate::data::batch::Batch;
 use crate::data::{Preference, Sequence};
@@ -18,6 +19,7 @@ use crate::model::Model;
 use crate::recipe::{Dpo, Recipe};
 use burn::tensor::Tensor;
 use evenkeel_kernels::{pair_loss, total};
+use serde::{Deserialize, Serialize};
 
 /// A chosen and a rejected completion, with the reference's summed log-probabilities once they are known.
 #[derive(Debug, Clone)]
@@ -144,6 +146,15 @@ impl DpoTrainer {
             Err(Error::Device("the reference model changed during training".into()))
         }
     }
+}
+
+/// What a checkpoint holds beside weights and moments.
+#[derive(Serialize, Deserialize)]
+struct Counters {
+    num_tokens: u64,
+    #[serde(with = "super::state::exact")]
+    beta: f64,
+    reference: String,
 }
 
 struct Forward {
@@ -292,12 +303,15 @@ impl Trainer for DpoTrainer {
     }
 
     fn counters(&self) -> serde_json::Value {
-        serde_json::json!({ "num_tokens": self.num_tokens, "beta": self.config.beta, "reference": self.reference_digest })
+        let counters = Counters { num_tokens: self.num_tokens, beta: self.config.beta, reference: self.reference_digest.clone() };
+        serde_json::to_value(counters).expect("counters are plain data")
     }
 
-    fn restore_counters(&mut self, counters: &serde_json::Value) {
-        self.num_tokens = counters["num_tokens"].as_u64().unwrap_or(0);
-        self.config.beta = counters["beta"].as_f64().unwrap_or(self.config.beta);
+    fn restore_counters(&mut self, counters: &serde_json::Value) -> std::result::Result<(), String> {
+        let Counters { num_tokens, beta, reference } = Counters::deserialize(counters).map_err(|e| e.to_string())?;
+        same_reference(&reference, &self.reference_digest)?;
+        (self.num_tokens, self.config.beta) = (num_tokens, beta);
+        Ok(())
     }
 
     fn set(&mut self, path: &str, value: f64) -> bool {

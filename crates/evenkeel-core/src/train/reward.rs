@@ -11,6 +11,7 @@ use super::optimizer::{AdamW, GradientSum, grad_norm, learning_rate};
 use super::order::Order;
 use super::pending::Pending;
 use super::run::Trainer;
+use super::state::counter;
 use super::trouble::Alone;
 use crate::data::batch::Batch;
 use crate::data::{Preference, Sequence};
@@ -196,8 +197,9 @@ impl Trainer for RewardTrainer {
         serde_json::json!({ "num_tokens": self.num_tokens })
     }
 
-    fn restore_counters(&mut self, counters: &serde_json::Value) {
-        self.num_tokens = counters["num_tokens"].as_u64().unwrap_or(0);
+    fn restore_counters(&mut self, counters: &serde_json::Value) -> std::result::Result<(), String> {
+        self.num_tokens = counter(counters, "num_tokens")?;
+        Ok(())
     }
 
     fn has_eval(&self) -> bool {

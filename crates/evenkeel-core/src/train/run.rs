@@ -38,8 +38,8 @@ pub trait Trainer {
     fn parts(&mut self) -> Vec<(&'static str, &mut Model, &mut AdamW)>;
     /// Counters and controllers that a checkpoint holds.
     fn counters(&self) -> serde_json::Value;
-    /// Takes them back.
-    fn restore_counters(&mut self, counters: &serde_json::Value);
+    /// Takes them back; what is wrong with them, if they are not this run's.
+    fn restore_counters(&mut self, counters: &serde_json::Value) -> std::result::Result<(), String>;
     /// Changes a setting of the running trainer; false when it has no such setting or the value is out of range.
     fn set(&mut self, _path: &str, _value: f64) -> bool {
         false
@@ -161,7 +161,8 @@ pub struct Front<'a, S, C> {
     pub device: String,
 }
 
-/// Trains as `recipe` says and returns the trained model; `resume` goes on from the store's newest checkpoint.
+/// Trains as `recipe` says and returns the trained model; `resume` goes on from the store's checkpoint of that step
+/// ([`state::standing`] finds it).
 ///
 /// # Errors
 /// Input that does not fit the stage, a number that stopped being finite, the device, the store.
@@ -171,7 +172,7 @@ pub async fn run<S: Store, C: Commands>(
     train: Dataset,
     eval: Option<Dataset>,
     front: Front<'_, S, C>,
-    resume: bool,
+    resume: Option<u64>,
 ) -> Result<Model> {
     if train.is_empty() {
         return Err(Error::input("data.train", "has no row left to train on", "look at the counts of `evenkeel data`"));
@@ -216,12 +217,12 @@ async fn drive<T: Trainer, S: Store, C: Commands>(
     recipe: &Recipe,
     keep: &mut Keep,
     front: Front<'_, S, C>,
-    resume: bool,
+    resume: Option<u64>,
 ) -> Result<Model> {
     let in_flight = InFlight::new(recipe.training.logging_steps, &trainer.model().device());
     let mut run = Run { trainer, recipe, keep, front, at: LoopState::default(), in_flight, before: VecDeque::new() };
-    if resume {
-        run.at = state::restore(&mut run.trainer, run.front.store).await?;
+    if let Some(step) = resume {
+        run.at = state::restore(&mut run.trainer, run.front.store, step).await?;
     }
     run.tell(Event::Started {
         stage: recipe.stage.name().into(),
@@ -252,15 +253,24 @@ async fn drive<T: Trainer, S: Store, C: Commands>(
 pub struct LoopState {
     /// Steps done.
     pub step: u64,
-    /// Best value of `metric_for_best_model` so far and its step.
-    pub best: Option<(f64, u64)>,
+    /// Best value of `metric_for_best_model` so far.
+    pub best: Option<Best>,
     /// Steps whose checkpoints are kept, oldest first.
-    pub saved: VecDeque<u64>,
+    pub saved: Vec<u64>,
     /// Steps that were passed over because a number was not finite; and how many of them came last, one after another.
     #[serde(default)]
     pub skipped: u64,
     #[serde(default)]
     pub skipped_in_a_row: u64,
+}
+
+/// A metric's best value and the step that had it.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Best {
+    /// As it was, to the last bit: a later one may differ in that alone.
+    #[serde(with = "state::exact")]
+    pub value: f64,
+    pub step: u64,
 }
 
 /// Steps that may be passed over one after another: more are no accident of the data.
@@ -400,23 +410,18 @@ impl<T: Trainer, S: Store, C: Commands> Run<'_, '_, T, S, C> {
     }
 
     async fn save(&mut self) -> Result<()> {
-        let at = &mut self.at;
-        if at.saved.back() == Some(&at.step) {
+        let (at, store) = (&mut self.at, &mut *self.front.store);
+        if at.saved.last() == Some(&at.step) {
             return Ok(());
         }
-        at.saved.push_back(at.step);
-        let best = at.best.map(|(_, step)| step);
-        let limit = self.recipe.training.save_total_limit;
-        let mut stale = Vec::new();
-        while limit > 0 && at.saved.len() > limit.max(1) + usize::from(best.is_some()) {
-            let oldest = at.saved.iter().position(|s| Some(*s) != best).expect("more are kept than the best one");
-            stale.extend(at.saved.remove(oldest));
-        }
+        at.saved.push(at.step);
+        let stale = beyond_limit(&self.recipe.training, at);
         let mut files = save_model(self.trainer.model(), self.keep.text.as_ref(), &self.keep.sampling).await?;
         files.extend(state::files(&mut self.trainer, at).await?);
-        let (step, store) = (at.step, &mut *self.front.store);
+        files.push(state::sums(&files));
+        let step = at.step;
         store.write_folder(&state::folder(step), &files).await?;
-        store.write_folder("checkpoints/LATEST", &[("step".into(), step.to_string().into_bytes())]).await?;
+        store.write_folder(state::LATEST, &state::latest(at)).await?;
         for step in stale {
             store.remove_folder(&state::folder(step)).await?;
         }
@@ -428,18 +433,79 @@ impl<T: Trainer, S: Store, C: Commands> Run<'_, '_, T, S, C> {
 /// Remembers the best value of the chosen metric; true when this one is it.
 fn note_best(training: &Training, metrics: &Metrics, at: &mut LoopState) -> bool {
     let name = &training.metric_for_best_model;
-    let Some(&value) = metrics.get(name).or_else(|| metrics.get(&format!("eval_{name}"))) else { return false };
-    let better = at.best.is_none_or(|(best, _)| if training.greater_is_better { value > best } else { value < best });
+    let value = metrics.get(name).or_else(|| metrics.get(&format!("eval_{name}"))).copied().filter(|value| !value.is_nan());
+    let Some(value) = value else { return false };
+    let better = at.best.is_none_or(|best| if training.greater_is_better { value > best.value } else { value < best.value });
     if better {
-        at.best = Some((value, at.step));
+        at.best = Some(Best { value, step: at.step });
     }
     better
+}
+
+/// Takes the oldest steps beyond `save_total_limit` out of `at.saved`, as transformers does: the newest and the best one always stay.
+fn beyond_limit(training: &Training, at: &mut LoopState) -> Vec<u64> {
+    let best = at.best.map(|best| best.step);
+    let mut stale = Vec::new();
+    while training.save_total_limit > 0 && at.saved.len() > training.save_total_limit {
+        let Some(oldest) = at.saved.iter().position(|&step| step != at.step && Some(step) != best) else { break };
+        stale.push(at.saved.remove(oldest));
+    }
+    stale
 }
 
 /// The best checkpoint's weights where a metric picks one, else the last.
 async fn best<T: Trainer, S: Store>(trainer: &T, store: &mut S, at: &LoopState) -> Result<Model> {
     match at.best {
-        Some((_, step)) if step != at.step => state::model(trainer.model(), store, step).await,
+        Some(best) if best.step != at.step => state::model(trainer.model(), store, best.step).await,
         _ => Ok(trainer.model().clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::Recipe;
+    use crate::rng;
+
+    /// Steps kept after each save, with the best metric at `best`.
+    fn kept(limit: usize, best: Option<u64>, steps: u64) -> Vec<Vec<u64>> {
+        let mut training = Recipe::default_for(Stage::Sft).training;
+        training.save_total_limit = limit;
+        let mut at = LoopState::default();
+        let save = |step| {
+            at.step = step;
+            at.best = best.filter(|&best| best <= step).map(|step| Best { value: 0.5, step });
+            at.saved.push(step);
+            beyond_limit(&training, &mut at);
+            at.saved.clone()
+        };
+        (1..=steps).map(save).collect()
+    }
+
+    #[test]
+    fn the_newest_checkpoints_are_kept_and_the_best_one_among_them() {
+        assert_eq!(kept(2, None, 4), [vec![1], vec![1, 2], vec![2, 3], vec![3, 4]]);
+        assert_eq!(kept(3, Some(1), 5)[4], [1, 4, 5]);
+        assert_eq!(kept(1, Some(2), 3), [vec![1], vec![2], vec![2, 3]], "the best and the last are two");
+        assert_eq!(kept(0, Some(1), 4)[3], [1, 2, 3, 4], "0 keeps all");
+    }
+
+    #[test]
+    fn the_best_value_is_read_back_to_the_last_bit() {
+        let mut generator = rng::stream(1, "best", 0);
+        for step in 0..1000 {
+            let state = LoopState { best: Some(Best { value: rng::uniform(&mut generator), step }), ..LoopState::default() };
+            let json = serde_json::to_vec(&state).unwrap();
+            assert_eq!(serde_json::from_slice::<LoopState>(&json).unwrap(), state);
+        }
+    }
+
+    #[test]
+    fn a_metric_that_is_no_number_is_never_the_best() {
+        let mut training = Recipe::default_for(Stage::Sft).training;
+        training.metric_for_best_model = "loss".into();
+        let mut at = LoopState::default();
+        let mut note = |value: f64| note_best(&training, &[("eval_loss".to_owned(), value)].into(), &mut at);
+        assert_eq!([f64::NAN, 2.0, 3.0, f64::NAN, 1.0].map(&mut note), [false, true, false, false, true]);
     }
 }

@@ -10,6 +10,7 @@ use super::optimizer::{AdamW, GradientSum, grad_norm, learning_rate};
 use super::order::Order;
 use super::pending::Pending;
 use super::run::Trainer;
+use super::state::counter;
 use super::trouble::Alone;
 use crate::data::Sequence;
 use crate::data::batch::Batch;
@@ -130,8 +131,9 @@ impl Trainer for SftTrainer {
         serde_json::json!({ "num_tokens": self.num_tokens })
     }
 
-    fn restore_counters(&mut self, counters: &serde_json::Value) {
-        self.num_tokens = counters["num_tokens"].as_u64().unwrap_or(0);
+    fn restore_counters(&mut self, counters: &serde_json::Value) -> std::result::Result<(), String> {
+        self.num_tokens = counter(counters, "num_tokens")?;
+        Ok(())
     }
 
     fn has_eval(&self) -> bool {

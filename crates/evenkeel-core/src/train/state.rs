@@ -1,11 +1,12 @@
 //! Checkpoints: weights, moments and counters as bytes, bit for bit.
 //!
 //! `state.safetensors` holds every trained part's weights and both AdamW moments in f32; `state.json` the rest. All randomness is
-//! keyed by (seed, step), so there is no generator to save.
+//! keyed by (seed, step), so there is no generator to save. `SHA256SUMS` tells a whole checkpoint from a broken one.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use sha2::{Digest, Sha256};
 
 use super::forward::read;
 use super::run::{LoopState, Store, Trainer};
@@ -17,6 +18,11 @@ pub fn folder(step: u64) -> String {
     format!("checkpoints/step-{step:06}")
 }
 
+/// The folder that names the newest checkpoint: written when that one is durable, and never before.
+pub const LATEST: &str = "checkpoints/LATEST";
+/// The SHA-256 of every other file of a checkpoint, as `sha256sum` writes and checks them.
+const SUMS: &str = "SHA256SUMS";
+
 /// What is kept of every parameter: its value and both moments of AdamW.
 const KINDS: [&str; 3] = ["weight", "first", "second"];
 const TENSORS: &str = "state.safetensors";
@@ -27,7 +33,7 @@ const JSON: &str = "state.json";
 #[derive(serde::Serialize, serde::Deserialize)]
 struct State {
     at: LoopState,
-    optimizer_steps: HashMap<String, u64>,
+    optimizer_steps: BTreeMap<String, u64>,
     counters: serde_json::Value,
 }
 
@@ -48,7 +54,7 @@ impl Mark {
         for ((_, _, optimizer), updates) in trainer.parts().into_iter().zip(self.updates) {
             optimizer.step = updates;
         }
-        trainer.restore_counters(&self.counters);
+        trainer.restore_counters(&self.counters).expect("they are its own");
     }
 }
 
@@ -71,7 +77,7 @@ pub(crate) mod exact {
 /// [`Error::Device`] when a weight cannot be read.
 pub async fn files<T: Trainer>(trainer: &mut T, at: &LoopState) -> Result<Vec<(String, Vec<u8>)>> {
     let counters = trainer.counters();
-    let (mut wanted, mut optimizer_steps) = (Vec::new(), HashMap::new());
+    let (mut wanted, mut optimizer_steps) = (Vec::new(), BTreeMap::new());
     for (part, model, optimizer) in trainer.parts() {
         optimizer_steps.insert(part.to_owned(), optimizer.step);
         let weights = model.params.segments().iter().map(|segment| &segment.value);
@@ -98,35 +104,100 @@ pub async fn files<T: Trainer>(trainer: &mut T, at: &LoopState) -> Result<Vec<(S
     Ok(vec![(TENSORS.into(), tensors), (JSON.into(), json)])
 }
 
-/// Puts the newest checkpoint of `store` back into `trainer`.
+/// A checkpoint's last file: what all the others must be.
+pub fn sums(files: &[(String, Vec<u8>)]) -> (String, Vec<u8>) {
+    let lines: String = files.iter().map(|(name, bytes)| format!("{}  {name}\n", sha256(bytes))).collect();
+    (SUMS.into(), lines.into_bytes())
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What [`LATEST`] holds: the newest step, and every step whose checkpoint is kept.
+pub fn latest(at: &LoopState) -> Vec<(String, Vec<u8>)> {
+    let kept: Vec<String> = at.saved.iter().map(ToString::to_string).collect();
+    vec![("step".into(), at.step.to_string().into_bytes()), ("kept".into(), kept.join(" ").into_bytes())]
+}
+
+/// Where a run can be gone on from.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Standing {
+    /// The newest whole checkpoint; `None` where none was ever finished.
+    pub step: Option<u64>,
+    /// Checkpoints that are kept, oldest first.
+    pub kept: Vec<u64>,
+    /// A sentence for each newer checkpoint that is not whole.
+    pub passed_over: Vec<String>,
+}
+
+/// Looks at the newest checkpoint of `store`, and where it is not whole at the one before.
 ///
 /// # Errors
-/// [`Error::Input`] when there is no whole checkpoint or it belongs to another model.
-pub async fn restore<T: Trainer, S: Store>(trainer: &mut T, store: &mut S) -> Result<LoopState> {
-    let none = || Error::input("checkpoints/LATEST", "names no checkpoint", "start the run anew without --resume");
-    let latest = store.read("checkpoints/LATEST", "step").await?.ok_or_else(none)?;
-    let step: u64 = String::from_utf8_lossy(&latest).trim().parse().map_err(|_| none())?;
+/// [`Error::Input`] when there are checkpoints and none of them is whole; [`Error::Storage`].
+pub async fn standing<S: Store>(store: &mut S) -> Result<Standing> {
+    let Some(latest) = store.read(LATEST, "step").await? else { return Ok(Standing::default()) };
+    let steps =
+        |bytes: &[u8]| -> Option<Vec<u64>> { String::from_utf8_lossy(bytes).split_whitespace().map(|step| step.parse().ok()).collect() };
+    let remedy = "start the run anew without --resume";
+    let Some(&[latest]) = steps(&latest).as_deref() else { return Err(Error::input(LATEST, "names no step", remedy)) };
+    let kept = store.read(LATEST, "kept").await?.and_then(|bytes| steps(&bytes)).unwrap_or_default();
+    let kept: Vec<u64> = kept.into_iter().filter(|&step| step < latest).chain([latest]).collect();
+    let mut passed_over = Vec::new();
+    for &step in kept.iter().rev() {
+        match check(store, step).await {
+            Ok(()) => return Ok(Standing { step: Some(step), kept, passed_over }),
+            Err(problem) => passed_over.push(format!("{} is not whole and is passed over: {problem}", folder(step))),
+        }
+    }
+    Err(Error::input(LATEST, format!("names no whole checkpoint ({})", passed_over.join("; ")), remedy))
+}
+
+/// Whether the checkpoint of `step` is what was written; where not, what is wrong with it.
+async fn check<S: Store>(store: &mut S, step: u64) -> std::result::Result<(), String> {
+    let sums = String::from_utf8_lossy(&present(store, step, SUMS).await?).into_owned();
+    let wanted: BTreeMap<&str, &str> = sums.lines().filter_map(|line| line.split_once("  ")).map(|(sum, name)| (name, sum)).collect();
+    if let Some(name) = FILES.iter().find(|name| !wanted.contains_key(*name)) {
+        return Err(format!("{SUMS} does not list {name}"));
+    }
+    for (name, sum) in wanted {
+        if sha256(&present(store, step, name).await?) != sum {
+            return Err(format!("{name} is not what was written (SHA-256 differs)"));
+        }
+    }
+    Ok(())
+}
+
+async fn present<S: Store>(store: &mut S, step: u64, name: &str) -> std::result::Result<Vec<u8>, String> {
+    store.read(&folder(step), name).await.map_err(|e| e.to_string())?.ok_or_else(|| format!("{name} is missing"))
+}
+
+/// Puts the checkpoint of `step` back into `trainer`.
+///
+/// # Errors
+/// [`Error::Input`] when it is broken or belongs to another run.
+pub async fn restore<T: Trainer, S: Store>(trainer: &mut T, store: &mut S, step: u64) -> Result<LoopState> {
     let place = folder(step);
     let mut files = Vec::new();
-    for name in [JSON, TENSORS] {
+    for name in FILES {
         if let Some(bytes) = store.read(&place, name).await? {
             files.push((name.to_string(), bytes));
         }
     }
-    let remedy = "remove this checkpoint and name an older one in checkpoints/LATEST";
+    let remedy = "go on with the models and settings that the run began with, or start a new one";
     restore_files(trainer, &files).map_err(|problem| Error::input(&place, problem, remedy))
 }
 
 /// Puts what [`files`] gave back into `trainer`.
 ///
 /// # Errors
-/// What is wrong: a file is missing or broken, or belongs to another model.
+/// What is wrong: a file is missing or broken, or belongs to another run.
 pub fn restore_files<T: Trainer>(trainer: &mut T, files: &[(String, Vec<u8>)]) -> std::result::Result<LoopState, String> {
     let file = |name: &str| files.iter().find(|f| f.0 == name).map(|f| &f.1).ok_or_else(|| format!("{name} is missing"));
     let state: State = serde_json::from_slice(file(JSON)?).map_err(|e| format!("{JSON}: {e}"))?;
     let tensors = SafeTensors::deserialize(file(TENSORS)?).map_err(|e| format!("{TENSORS}: {e}"))?;
     for (part, model, optimizer) in trainer.parts() {
-        optimizer.step = state.optimizer_steps.get(part).copied().unwrap_or(0);
+        optimizer.step = *state.optimizer_steps.get(part).ok_or_else(|| format!("{JSON}: optimizer_steps.{part} is missing"))?;
         let device = model.device().inner();
         let load = |kind: &str| {
             model.params.assemble(&device, |param| {
@@ -141,16 +212,17 @@ pub fn restore_files<T: Trainer>(trainer: &mut T, files: &[(String, Vec<u8>)]) -
             segment.value = weights.autodiff().require_grad();
         }
     }
-    trainer.restore_counters(&state.counters);
+    trainer.restore_counters(&state.counters).map_err(|problem| format!("{JSON}: counters: {problem}"))?;
     Ok(state.at)
 }
 
 /// The weights of the main part at checkpoint `step`, in the shape of `like`.
 ///
 /// # Errors
-/// [`Error::Storage`] when the checkpoint is gone.
+/// [`Error::Storage`] when the checkpoint is gone or not what was written.
 pub async fn model<S: Store>(like: &Model, store: &mut S, step: u64) -> Result<Model> {
     let gone = |what: &str| Error::Storage(format!("{}: {what}", folder(step)));
+    check(store, step).await.map_err(|problem| gone(&problem))?;
     let bytes = store.read(&folder(step), TENSORS).await?.ok_or_else(|| gone("state.safetensors is missing"))?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|e| gone(&e.to_string()))?;
     let mut model = like.frozen();
@@ -163,6 +235,20 @@ pub async fn model<S: Store>(like: &Model, store: &mut S, step: u64) -> Result<M
         segment.value = weights;
     }
     Ok(model)
+}
+
+/// A counter of a trainer's, by name.
+///
+/// # Errors
+/// It is not there.
+pub(super) fn counter(counters: &serde_json::Value, name: &str) -> std::result::Result<u64, String> {
+    counters[name].as_u64().ok_or_else(|| format!("{name} is missing"))
+}
+
+/// # Errors
+/// The frozen model that a run was anchored to is not the one at hand.
+pub(super) fn same_reference(began_with: &str, at_hand: &str) -> std::result::Result<(), String> {
+    if began_with == at_hand { Ok(()) } else { Err("the reference model is not the one that the run began with".into()) }
 }
 
 fn values(tensors: &SafeTensors, name: &str) -> Option<Vec<f32>> {

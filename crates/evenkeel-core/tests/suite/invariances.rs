@@ -18,7 +18,7 @@ use pollster::block_on;
 /// f32 sums in another order.
 const SAME: f64 = 2e-5;
 
-fn model(head: Head) -> Model {
+pub fn model(head: Head) -> Model {
     let config = r#"{"architectures":["LlamaForCausalLM"],"model_type":"llama","vocab_size":31,"hidden_size":32,"intermediate_size":48,
         "num_hidden_layers":2,"num_attention_heads":4,"num_key_value_heads":2,"max_position_embeddings":64,"rms_norm_eps":1e-5,
         "hidden_act":"silu","tie_word_embeddings":true,"initializer_range":0.2,"bos_token_id":0,"eos_token_id":1}"#;
@@ -32,11 +32,11 @@ fn sequence(seed: u64, prompt: usize, completion: usize) -> Sequence {
 }
 
 /// Ragged lengths, so that means of means differ from means of tokens.
-fn sequences(count: u64) -> Vec<Sequence> {
+pub fn sequences(count: u64) -> Vec<Sequence> {
     (0..count).map(|i| sequence(i, 2 + (i as usize * 3) % 5, 1 + (i as usize * 7) % 9)).collect()
 }
 
-fn preferences(count: u64) -> Vec<Preference> {
+pub fn preferences(count: u64) -> Vec<Preference> {
     let answers = |i: u64| (0..2 + i % 3).map(|k| sequence(100 + i * 10 + k, 3, 2 + ((i + k) as usize * 5) % 7)).collect();
     (0..count).map(|i| Preference { responses: answers(i), margin: 0.0 }).collect()
 }

@@ -92,7 +92,7 @@ struct Outcome {
 }
 
 /// Runs `stage` on the rows in their order, one pair at a time in `dpo` and one row elsewhere.
-fn train(stage: Stage, device: &Device, settings: &[&str], mut folders: MemoryStore, resume: bool) -> Outcome {
+fn train(stage: Stage, device: &Device, settings: &[&str], mut folders: MemoryStore, resume: Option<u64>) -> Outcome {
     let common =
         ["per_device_train_batch_size=1", "shuffle=false", "num_train_epochs=1", "lr_scheduler_type=constant", "learning_rate=1e-3"];
     let of_ppo = ["rollout_batch_size=1", "num_mini_batches=1", "response_length=4"];
@@ -121,18 +121,18 @@ fn the_row_is_named_and_the_state_before_it_kept() {
     for (name, device) in devices("the_row_is_named_and_the_state_before_it_kept") {
         for stage in [Stage::Sft, Stage::Reward, Stage::Dpo] {
             let sound = sound_steps(stage);
-            let failed = train(stage, &device, &[], MemoryStore::default(), false);
+            let failed = train(stage, &device, &[], MemoryStore::default(), None);
             let Err(Error::NonFinite { step, rows, moved, .. }) = &failed.result else { panic!("{name} {stage:?}: {:?}", failed.result) };
             assert_eq!((*step, rows.as_slice(), *moved), (sound + 1, &[POISONED_ROW + 1][..], false), "{name} {stage:?}");
             let last = failed.events.last().expect("a run has events");
             assert!(matches!(last, Event::Failed { step, message } if *step == sound + 1 && message.contains("in row 4 of")), "{last:?}");
-            assert!(!failed.folders.0.contains_key("model"), "{name} {stage:?}: a failed run leaves no model");
+            assert!(!failed.folders.folders.contains_key("model"), "{name} {stage:?}: a failed run leaves no model");
 
-            let undisturbed = train(stage, &device, &[&format!("max_steps={sound}")], MemoryStore::default(), false);
+            let undisturbed = train(stage, &device, &[&format!("max_steps={sound}")], MemoryStore::default(), None);
             undisturbed.result.expect("rows before the poisoned one are sound");
             let checkpoint = format!("checkpoints/step-{sound:06}");
             let state = |folders: &MemoryStore| {
-                let mut files = folders.0[&checkpoint].clone();
+                let mut files = folders.folders[&checkpoint].clone();
                 files.retain(|(file, _)| file == "state.safetensors" || file == "state.json");
                 files
             };
@@ -145,7 +145,7 @@ fn the_row_is_named_and_the_state_before_it_kept() {
 fn a_batch_may_be_passed_over_and_is_counted() {
     for (name, device) in devices("a_batch_may_be_passed_over_and_is_counted") {
         for stage in [Stage::Sft, Stage::Reward, Stage::Dpo, Stage::Ppo] {
-            let run = train(stage, &device, &["skip_nan_grad=true"], MemoryStore::default(), false);
+            let run = train(stage, &device, &["skip_nan_grad=true"], MemoryStore::default(), None);
             run.result.unwrap_or_else(|error| panic!("{name} {stage:?}: {error}"));
             let bad = if stage == Stage::Dpo { 3.0 } else { 1.0 };
             let counts: Vec<f64> = run
@@ -166,17 +166,17 @@ fn a_batch_may_be_passed_over_and_is_counted() {
 #[test]
 fn the_run_goes_on_past_the_row_from_what_was_kept() {
     let device = Device::flex();
-    let failed = train(Stage::Sft, &device, &[], MemoryStore::default(), false);
-    let resumed = train(Stage::Sft, &device, &["skip_nan_grad=true"], failed.folders, true);
+    let failed = train(Stage::Sft, &device, &[], MemoryStore::default(), None);
+    let resumed = train(Stage::Sft, &device, &["skip_nan_grad=true"], failed.folders, Some(sound_steps(Stage::Sft)));
     resumed.result.expect("the batch is passed over");
-    let whole = train(Stage::Sft, &device, &["skip_nan_grad=true"], MemoryStore::default(), false);
-    assert!(resumed.folders.0["model"] == whole.folders.0["model"], "stopped and resumed is as if never stopped");
+    let whole = train(Stage::Sft, &device, &["skip_nan_grad=true"], MemoryStore::default(), None);
+    assert!(resumed.folders.folders["model"] == whole.folders.folders["model"], "stopped and resumed is as if never stopped");
 }
 
 #[test]
 fn ppo_names_the_prompt() {
     for (name, device) in devices("ppo_names_the_prompt") {
-        let failed = train(Stage::Ppo, &device, &[], MemoryStore::default(), false);
+        let failed = train(Stage::Ppo, &device, &[], MemoryStore::default(), None);
         let Err(Error::NonFinite { step, rows, what, .. }) = &failed.result else { panic!("{name}: {:?}", failed.result) };
         assert_eq!((*step, rows.as_slice(), what.as_str()), (sound_steps(Stage::Ppo) + 1, &[POISONED_ROW + 1][..], "a logit"), "{name}");
     }
@@ -195,7 +195,7 @@ fn a_weight_is_named_before_any_row() {
     let models = Models { policy, text: None, sampling: Sampling::default(), reference: None, reward: None, value: None };
     let (mut folders, mut hear) = (MemoryStore::default(), |_| ());
     let front = Front { store: &mut folders, on_event: &mut hear, commands: &mut || None::<Command>, device: "test".into() };
-    let error = block_on(run::run(&recipe, models, dataset(Stage::Sft), None, front, false)).map(|_| ()).expect_err("not a number");
+    let error = block_on(run::run(&recipe, models, dataset(Stage::Sft), None, front, None)).map(|_| ()).expect_err("not a number");
     assert!(matches!(&error, Error::NonFinite { what, .. } if what == "weight model.layers.1.mlp.down_proj.weight"), "{error}");
 }
 
@@ -206,7 +206,7 @@ fn a_run_that_passes_over_everything_stops() {
         &Device::flex(),
         &["skip_nan_grad=true", "learning_rate=1e30", "num_train_epochs=20"],
         MemoryStore::default(),
-        false,
+        None,
     );
     assert!(matches!(run.result, Err(Error::NonFinite { .. })), "{:?}", run.result);
     let skipped = run.events.iter().filter(|e| matches!(e, Event::Warning { .. })).count();

@@ -1,6 +1,6 @@
 //! Shared by the suite: where the references are, which devices to test on, reading and comparing arrays.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use burn::tensor::Device;
@@ -84,22 +84,28 @@ impl ModelFiles for Memory {
     }
 }
 
-/// Run folders in memory.
+/// Folders in memory.
 #[derive(Debug, Clone, Default)]
-pub struct MemoryStore(pub HashMap<String, Vec<(String, Vec<u8>)>>);
+pub struct MemoryStore {
+    pub folders: BTreeMap<String, Vec<(String, Vec<u8>)>>,
+    /// What was written and removed, in order.
+    pub changes: Vec<String>,
+}
 
 impl Store for MemoryStore {
     async fn write_folder(&mut self, name: &str, files: &[(String, Vec<u8>)]) -> Result<()> {
-        self.0.insert(name.to_string(), files.to_vec());
+        self.folders.insert(name.to_string(), files.to_vec());
+        self.changes.push(format!("write {name}"));
         Ok(())
     }
 
     async fn read(&mut self, folder: &str, file: &str) -> Result<Option<Vec<u8>>> {
-        Ok(self.0.get(folder).and_then(|files| files.iter().find(|f| f.0 == file)).map(|f| f.1.clone()))
+        Ok(self.folders.get(folder).and_then(|files| files.iter().find(|f| f.0 == file)).map(|f| f.1.clone()))
     }
 
     async fn remove_folder(&mut self, name: &str) -> Result<()> {
-        self.0.remove(name);
+        self.folders.remove(name);
+        self.changes.push(format!("remove {name}"));
         Ok(())
     }
 }

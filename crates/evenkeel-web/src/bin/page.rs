@@ -1,5 +1,7 @@
 //! The page's side of the worker: spawns it, sends commands and hands its events to `web/page/main.js`. Computes nothing.
 
+#![forbid(unsafe_code)]
+
 #[cfg(target_family = "wasm")]
 fn main() {
     console_error_panic_hook::set_once();

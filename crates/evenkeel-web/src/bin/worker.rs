@@ -1,5 +1,7 @@
 //! The dedicated worker: owns the WebGPU device and the storage, and does all the computing.
 
+#![forbid(unsafe_code)]
+
 #[cfg(target_family = "wasm")]
 fn main() {
     evenkeel_web::worker::start();

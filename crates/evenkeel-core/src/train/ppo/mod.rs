@@ -16,6 +16,7 @@ use super::optimizer::AdamW;
 use super::order::Order;
 use super::pending::Pending;
 use super::run::Trainer;
+use super::state::same_reference;
 use crate::data::Prompt;
 use crate::error::{Error, Result};
 use crate::event::Metrics;
@@ -63,6 +64,13 @@ struct Controller {
     episodes: u64,
     tokens: u64,
     scores: RunningMoments,
+}
+
+/// What a checkpoint holds beside weights and moments.
+#[derive(Serialize, Deserialize)]
+struct Counters {
+    controller: Controller,
+    reference: String,
 }
 
 /// Trains a policy against a reward.
@@ -251,13 +259,15 @@ impl Trainer for PpoTrainer {
     }
 
     fn counters(&self) -> serde_json::Value {
-        serde_json::to_value(&self.controller).expect("the controller is plain data")
+        let counters = Counters { controller: self.controller.clone(), reference: self.reference_digest.clone() };
+        serde_json::to_value(counters).expect("counters are plain data")
     }
 
-    fn restore_counters(&mut self, counters: &serde_json::Value) {
-        if let Ok(controller) = serde_json::from_value(counters.clone()) {
-            self.controller = controller;
-        }
+    fn restore_counters(&mut self, counters: &serde_json::Value) -> std::result::Result<(), String> {
+        let Counters { controller, reference } = Counters::deserialize(counters).map_err(|e| e.to_string())?;
+        same_reference(&reference, &self.reference_digest)?;
+        self.controller = controller;
+        Ok(())
     }
 
     fn set(&mut self, path: &str, value: f64) -> bool {
