@@ -81,8 +81,10 @@ pub fn load_text(files: &dyn ModelFiles, config: &ModelConfig) -> Result<Option<
 /// The files of a folder that loads in transformers: same names, shapes and config; weights in float32, a tied head
 /// written once.
 pub async fn save(model: &Model, text: Option<&Text>, sampling: &Sampling) -> Result<Vec<(String, Vec<u8>)>> {
-    let mut files =
-        vec![(CONFIG.to_owned(), pretty(&saved_config(model, text))), (WEIGHTS.to_owned(), tensors::encode(&model.weights().await?)?)];
+    let segments = model.params.read().await?;
+    let weights = tensors::encode(model.params.parts(&segments).map(|(param, values)| (param.name.clone(), param.shape.clone(), values)))?;
+    drop(segments);
+    let mut files = vec![(CONFIG.to_owned(), pretty(&saved_config(model, text))), (WEIGHTS.to_owned(), weights)];
     if model.head == Head::Lm {
         let generation = sampling.to_json(model.config.bos, model.config.pad);
         files.push((GENERATION.to_owned(), pretty(&generation)));

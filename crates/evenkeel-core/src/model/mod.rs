@@ -27,6 +27,7 @@ pub use hf::{ModelFiles, NamedFiles, Pretrained, load, load_text, save};
 pub use input::{Gathered, Input};
 pub use params::{Param, Params, Segment};
 pub use sampling::Sampling;
+pub(crate) use tensors::encode;
 
 use crate::recipe::Training;
 use crate::{Error, Result};

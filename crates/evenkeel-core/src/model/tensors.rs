@@ -1,10 +1,11 @@
 //! Safetensors to parameters and back: shapes and types are checked against the layout before anything is decoded.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
 use burn::tensor::Device;
 use half::{bf16, f16};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
 
 use super::config::{Arch, ModelConfig};
 use super::layout::{Layout, Slot};
@@ -110,13 +111,33 @@ fn decode(view: &TensorView) -> Vec<f32> {
     }
 }
 
-/// One safetensors file of f32 tensors, as transformers writes it.
-pub fn encode(weights: &[(String, Vec<usize>, Vec<f32>)]) -> Result<Vec<u8>> {
-    let bytes: Vec<Vec<u8>> = weights.iter().map(|(_, _, values)| values.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
-    let views = weights.iter().zip(&bytes).map(|((name, shape, _), data)| {
-        let view = TensorView::new(Dtype::F32, shape.clone(), data).expect("values fill their shape");
-        (name.as_str(), view)
-    });
+/// A tensor that becomes bytes when its turn comes, so that a file and a second copy of all its tensors never exist at once.
+struct Floats<'a> {
+    shape: Vec<usize>,
+    values: &'a [f32],
+}
+
+impl View for Floats<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Owned(self.values.iter().flat_map(|value| value.to_le_bytes()).collect())
+    }
+
+    fn data_len(&self) -> usize {
+        size_of_val(self.values)
+    }
+}
+
+/// One safetensors file of f32 tensors, as transformers writes it: name, shape and values of each.
+pub fn encode<'a>(tensors: impl IntoIterator<Item = (String, Vec<usize>, &'a [f32])>) -> Result<Vec<u8>> {
+    let views = tensors.into_iter().map(|(name, shape, values)| (name, Floats { shape, values }));
     let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     safetensors::serialize(views, Some(format)).map_err(|e| Error::Storage(format!("the weights cannot be written as safetensors ({e})")))
 }

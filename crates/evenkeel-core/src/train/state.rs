@@ -5,13 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::SafeTensors;
 use sha2::{Digest, Sha256};
 
 use super::forward::read;
 use super::run::{LoopState, Store, Trainer};
 use crate::error::{Error, Result};
-use crate::model::Model;
+use crate::model::{Model, Param, encode};
 
 /// The folder of one checkpoint.
 pub fn folder(step: u64) -> String {
@@ -83,22 +83,18 @@ pub async fn files<T: Trainer>(trainer: &mut T, at: &LoopState) -> Result<Vec<(S
         let weights = model.params.segments().iter().map(|segment| &segment.value);
         wanted.extend(weights.chain(&optimizer.first).chain(&optimizer.second).cloned());
     }
-    let mut read = read(wanted).await?.into_iter();
-    let (mut names, mut bytes) = (Vec::new(), Vec::new());
-    for (part, model, _) in trainer.parts() {
+    let read = read(wanted).await?;
+    let (mut tensors, mut rest) = (Vec::new(), read.as_slice());
+    let parts = trainer.parts();
+    for (part, model, _) in &parts {
         for kind in KINDS {
-            let segments: Vec<_> = read.by_ref().take(model.params.segments().len()).collect();
-            for (param, values) in model.params.parts(&segments) {
-                names.push(format!("{part}.{kind}.{}", param.name));
-                bytes.push(values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>());
-            }
+            let (segments, others) = rest.split_at(model.params.segments().len());
+            rest = others;
+            let named = |(param, values): (&Param, _)| (format!("{part}.{kind}.{}", param.name), vec![param.num_elements()], values);
+            tensors.extend(model.params.parts(segments).map(named));
         }
     }
-    let views = names.iter().zip(&bytes).map(|(name, b)| {
-        let view = TensorView::new(Dtype::F32, vec![b.len() / 4], b).expect("the length is the data's");
-        (name.as_str(), view)
-    });
-    let tensors = safetensors::serialize(views, None).map_err(|e| Error::Storage(e.to_string()))?;
+    let tensors = encode(tensors)?;
     let state = State { at: at.clone(), optimizer_steps, counters };
     let json = serde_json::to_vec_pretty(&state).expect("the state is plain data");
     Ok(vec![(TENSORS.into(), tensors), (JSON.into(), json)])
