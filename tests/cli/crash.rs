@@ -125,8 +125,11 @@ impl Drill {
 
     /// Where the session said that it went on from.
     fn note_start(&mut self, session: &Outcome) {
-        let lines = session.stderr.lines();
-        self.resumed_at.extend(lines.filter_map(|line| line.strip_prefix("going on after step ")?.parse::<u64>().ok()));
+        let step = |line: &str| match line.strip_prefix("going on after step ") {
+            Some(step) => step.parse().ok(),
+            None => line.starts_with("no checkpoint was finished").then_some(0),
+        };
+        self.resumed_at.extend(session.stderr.lines().filter_map(step));
     }
 
     fn row(&self) -> String {

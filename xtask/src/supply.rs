@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::{cache, command};
 
@@ -17,7 +17,7 @@ pub fn dependencies() -> Result<()> {
     let tree = ["tree", "--workspace", "--target", "all", "--locked", "--prefix", "none", "--format", "{p}|{l}"];
     let tree = command::output("cargo", &tree).context("`cargo tree` failed")?;
     let faults = faults(&read("deny.toml")?, &tree, &read("Cargo.lock")?)?;
-    ensure!(faults.is_empty(), "against deny.toml:\n{}", faults.join("\n"));
+    ensure!(faults.is_empty(), "against deny.toml:\n{}", Vec::from_iter(faults).join("\n"));
     Ok(())
 }
 

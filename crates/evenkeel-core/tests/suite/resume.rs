@@ -137,7 +137,8 @@ fn five_steps() -> MemoryStore {
 fn a_broken_checkpoint_is_passed_over_for_the_one_before() {
     let whole = five_steps();
     assert_eq!(standing(&mut whole.clone()).unwrap(), Standing { step: Some(5), kept: vec![3, 4, 5], passed_over: vec![] });
-    let breaks: [(&str, &dyn Fn(&mut Vec<u8>)); 6] = [
+    type Damage<'a> = &'a dyn Fn(&mut Vec<u8>);
+    let breaks: [(&str, Damage); 6] = [
         ("state.safetensors", &|bytes| bytes.truncate(bytes.len() / 2)),
         ("state.safetensors", &|bytes| *bytes.last_mut().unwrap() ^= 1),
         ("state.json", &|bytes| bytes.clear()),
