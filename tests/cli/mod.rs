@@ -2,6 +2,7 @@
 
 mod arguments;
 mod inputs;
+mod malformed;
 mod recipes;
 mod reports;
 mod runs;

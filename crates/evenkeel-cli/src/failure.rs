@@ -3,8 +3,8 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use evenkeel_core::Error;
 use evenkeel_core::recipe::Problem;
+use evenkeel_core::{Error, sentence};
 use owo_colors::OwoColorize;
 
 /// Bad input: a flag, file, recipe, row, model or prompt.
@@ -23,7 +23,7 @@ pub struct RecipeProblems {
 
 impl std::fmt::Display for RecipeProblems {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let lines: Vec<String> = self.problems.iter().map(|p| format!("{}: {p}", self.place)).collect();
+        let lines: Vec<String> = self.problems.iter().map(|p| format!("{}: {p}", sentence(&self.place))).collect();
         f.write_str(&lines.join("\n"))
     }
 }

@@ -54,7 +54,7 @@ impl RunFolder {
             let problem = "already exists and is not empty";
             return Err(Error::input(format!("--out {}", path.display()), problem, "choose another folder, or go on with --resume").into());
         }
-        fs::create_dir_all(path).with_context(|| format!("cannot create {}", path.display()))?;
+        fs::create_dir_all(path).map_err(|e| files::unwritable("--out", path, e))?;
         let lock = lock(path)?;
         if let Some(toml) = recipe_toml {
             files::write_atomic(&path.join("recipe.toml"), toml.as_bytes())?;
@@ -86,10 +86,7 @@ impl RunFolder {
     pub fn read_record(path: &Path) -> Result<Record> {
         let file = path.join("run.json");
         let place = file.display().to_string();
-        let bytes =
-            fs::read(&file).map_err(|e| Error::input(&place, format!("cannot be read ({e})"), "give the folder of a run that began"))?;
-        serde_json::from_slice(&bytes)
-            .map_err(|e| Error::input(&place, format!("is not a run's record ({e})"), "give another run folder").into())
+        Ok(Record::from_json(&place, &files::read(&file, files::MOST_TEXT, "give the folder of a run that began")?)?)
     }
 
     /// Where it is.

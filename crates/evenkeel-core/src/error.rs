@@ -35,6 +35,33 @@ pub enum Error {
 impl Error {
     /// Bad input at `place`; see [`Error::Input`].
     pub fn input(place: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::Input { place: place.into(), problem: problem.into(), remedy: remedy.into() }
+        Self::Input { place: sentence(&place.into()), problem: sentence(&problem.into()), remedy: sentence(&remedy.into()) }
+    }
+}
+
+/// What a file said, as part of one sentence: on one line, without control characters (a terminal obeys them), and without its middle
+/// where it is longer than anybody reads.
+pub fn sentence(text: &str) -> String {
+    const FIRST: usize = 300;
+    const LAST: usize = 150;
+    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    let length = text.chars().count();
+    if length <= FIRST + LAST {
+        return text.trim_end().chars().map(clean).collect();
+    }
+    let (first, last) = (text.chars().take(FIRST), text.chars().skip(length - LAST));
+    first.chain(" … ".chars()).chain(last).map(clean).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_file_said_stays_one_short_line() {
+        assert_eq!(sentence("a\nb\u{1b}[31m"), "a b [31m");
+        assert_eq!(sentence(&"é".repeat(450)), "é".repeat(450));
+        let cut = sentence(&format!("begin{}end", "x".repeat(1 << 20)));
+        assert!(cut.starts_with("begin") && cut.ends_with("end") && cut.chars().count() < 500, "{cut}");
     }
 }

@@ -119,20 +119,21 @@ impl Estimate<'_> {
                 (PER_TRAINED + 1) * policy.parameters + reward.parameters + value
             }
         };
-        BASE + F32 * (floats + self.activations() + self.cache())
+        let floats = floats.saturating_add(self.activations()).saturating_add(self.cache());
+        floats.saturating_mul(F32).saturating_add(BASE)
     }
 
     /// Floats that one forward and backward pass keeps; in PPO the policy's and the value model's together.
     fn activations(&self) -> u64 {
         let (rows, length) = self.micro_batch();
-        let tokens = rows * length;
+        let tokens = rows.saturating_mul(length);
         let value = match &self.recipe.ppo {
             Some(ppo) if ppo.value_function != ValueFunction::Head => self.reward.unwrap_or_default(),
             _ => Size::default(),
         };
         let vocab = if self.recipe.stage == Stage::Reward { 0 } else { self.policy.vocab };
-        let logits = (tokens * vocab).min(MOST_LOGITS.max(LOGIT_ROWS * vocab));
-        tokens * (self.layers(self.policy) + self.layers(value)) + LOGIT_COPIES * logits
+        let logits = tokens.saturating_mul(vocab).min(MOST_LOGITS.max(LOGIT_ROWS * vocab));
+        tokens.saturating_mul(self.layers(self.policy) + self.layers(value)).saturating_add(LOGIT_COPIES * logits)
     }
 
     /// Floats per token that all layers keep.
@@ -154,7 +155,8 @@ impl Estimate<'_> {
     /// Floats of the key/value cache while PPO samples.
     fn cache(&self) -> u64 {
         let Some(ppo) = &self.recipe.ppo else { return 0 };
-        ppo.rollout_batch_size as u64 * (self.data.longest + ppo.response_length as u64) * self.policy.layers * self.policy.cache
+        let tokens = ppo.rollout_batch_size as u64 * (self.data.longest + ppo.response_length as u64);
+        tokens.saturating_mul(self.policy.layers * self.policy.cache)
     }
 
     /// Refuses a run that needs more than `available` bytes, with settings that would fit; what the system does not tell refuses nothing.

@@ -31,3 +31,6 @@ mod demo;
 
 #[path = "suite/lesson.rs"]
 mod lesson;
+
+#[path = "suite/fuzz.rs"]
+mod fuzz;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use evenkeel_core::Error;
 use evenkeel_core::data::{self, Rows};
 use evenkeel_core::estimate::Estimate;
 use evenkeel_core::event::{Event, Metrics};
@@ -68,10 +69,14 @@ fn show_plan(recipe: &Recipe, sources: &Sources, rows: &Rows, selected: &Selecte
 fn open_folder(args: &TrainArgs, recipe: &Recipe, record: Record) -> Result<RunFolder> {
     let toml = recipe.to_toml();
     if let Some(path) = &args.resume {
+        event_log::check(path)?;
+        let latest = FileStore::new(path).latest_step();
+        let step = latest.ok_or_else(|| {
+            let place = path.join("checkpoints/LATEST/step").display().to_string();
+            Error::input(place, "names no checkpoint", "start the run anew without --resume")
+        })?;
         let folder = RunFolder::reopen(path, &toml, &record)?;
-        if let Some(step) = FileStore::new(path).latest_step() {
-            event_log::rewind(path, step)?;
-        }
+        event_log::rewind(path, step)?;
         return Ok(folder);
     }
     let path = args.out.clone().unwrap_or_else(|| run_folder::default_path(recipe.stage.name(), &recipe.model.path, recipe.seed));

@@ -359,7 +359,7 @@ async fn save<T: Trainer, S: Store, C: Commands>(
     at.saved.push_back(at.step);
     let best = at.best.map(|(_, step)| step);
     let mut stale = Vec::new();
-    while training.save_total_limit > 0 && at.saved.len() > training.save_total_limit.max(1) + usize::from(best.is_some()) {
+    while training.save_total_limit > 0 && at.saved.len() > training.save_total_limit.saturating_add(usize::from(best.is_some())) {
         let oldest = at.saved.iter().position(|s| Some(*s) != best).expect("more are kept than the best one");
         stale.extend(at.saved.remove(oldest));
     }

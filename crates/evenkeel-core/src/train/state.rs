@@ -93,7 +93,11 @@ pub async fn restore<T: Trainer, S: Store>(trainer: &mut T, store: &mut S) -> Re
         }
     }
     let remedy = "remove this checkpoint and name an older one in checkpoints/LATEST";
-    restore_files(trainer, &files).map_err(|problem| Error::input(&place, problem, remedy))
+    let restored = restore_files(trainer, &files).and_then(|at| match at.step {
+        is if is == step => Ok(at),
+        other => Err(format!("{JSON} is that of step {other}")),
+    });
+    restored.map_err(|problem| Error::input(&place, problem, remedy))
 }
 
 /// Puts what [`files`] gave back into `trainer`.
@@ -111,7 +115,11 @@ pub fn restore_files<T: Trainer>(trainer: &mut T, files: &[(String, Vec<u8>)]) -
             model.params.assemble(&device, |param| {
                 let name = format!("{part}.{kind}.{}", param.name);
                 let values = values(&tensors, &name).filter(|v| v.len() == param.num_elements());
-                values.ok_or_else(|| format!("{name} is missing or of another size"))
+                let values = values.ok_or_else(|| format!("{name} is missing, of another size or no f32"))?;
+                match values.iter().position(|value| !value.is_finite()) {
+                    None => Ok(values),
+                    Some(i) => Err(format!("{name}: number {i} is {}", values[i])),
+                }
             })
         };
         let [weights, first, second] = KINDS.map(load);
@@ -145,6 +153,6 @@ pub async fn model<S: Store>(like: &Model, store: &mut S, step: u64) -> Result<M
 }
 
 fn values(tensors: &SafeTensors, name: &str) -> Option<Vec<f32>> {
-    let view = tensors.tensor(name).ok()?;
+    let view = tensors.tensor(name).ok().filter(|view| view.dtype() == Dtype::F32)?;
     Some(view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
 }
