@@ -58,6 +58,9 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 pub fn install_panic_hook() {
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
+        if evenkeel_core::text::is_guarded() {
+            return; // a tokenizer that its library cannot take: refused as bad input
+        }
         let place = info.location().map_or_else(|| "an unknown place".to_owned(), |l| format!("{}:{}", l.file(), l.line()));
         let message = info.payload_as_str().unwrap_or("no message");
         eprintln!("evenkeel has a defect ({place}: {message}); please report this line with the command that you ran");

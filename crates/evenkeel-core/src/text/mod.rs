@@ -2,6 +2,7 @@
 //!
 //! Tokenisation is the tokenizers crate's; `template` renders chats as transformers does.
 
+mod guard;
 mod template;
 
 use std::ops::Range;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use tokenizers::Tokenizer;
 
+pub use guard::is_guarded;
 pub use template::{Message, Rendered};
 
 use crate::{Error, Result};
@@ -68,7 +70,8 @@ impl Text {
     /// `place` names the folder in errors.
     pub fn from_files(place: &str, files: TextFiles) -> Result<Self> {
         let at = format!("{place}/tokenizer.json");
-        let mut tokenizer = Tokenizer::from_bytes(&files.tokenizer)
+        guard::check_sizes(&at, &files.tokenizer)?;
+        let mut tokenizer = guard::guarded(&at, || Tokenizer::from_bytes(&files.tokenizer))?
             .map_err(|e| Error::input(&at, format!("cannot be read ({e})"), "download the tokenizer again"))?;
         // Truncation and padding are the batch's business; a file may carry settings of some past run.
         tokenizer.with_padding(None);
@@ -136,9 +139,9 @@ impl Text {
 
     /// Token ids with the bytes of `text` that each stands for (none for added ones).
     pub fn encode_offsets(&self, text: &str, special: bool) -> Result<Vec<(u32, Range<usize>)>> {
-        let encoding = self.tokenizer.encode(text, special).map_err(|e| {
-            Error::input(format!("{}/tokenizer.json", self.place), format!("cannot encode a text ({e})"), "report the text")
-        })?;
+        let place = format!("{}/tokenizer.json", self.place);
+        let encoding = guard::guarded(&place, || self.tokenizer.encode(text, special))?
+            .map_err(|e| Error::input(&place, format!("cannot encode a text ({e})"), "report the text"))?;
         let offsets = encoding.get_offsets().iter().map(|&(start, end)| start..end);
         let mut tokens: Vec<_> = encoding.get_ids().iter().copied().zip(offsets).collect();
         if special {
@@ -160,9 +163,10 @@ impl Text {
         Ok(tokens.into_iter().map(|(id, at)| (id, inside(&at))).unzip())
     }
 
-    /// Text of `ids`. `skip_special` leaves special tokens out. Unknown ids are left out.
+    /// Text of `ids`. `skip_special` leaves special tokens out. Unknown ids are left out; what cannot be decoded is empty.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> String {
-        self.tokenizer.decode(ids, skip_special).unwrap_or_default()
+        let decoded = guard::guarded(&self.place, || self.tokenizer.decode(ids, skip_special));
+        decoded.ok().and_then(|text| text.ok()).unwrap_or_default()
     }
 
     pub fn bos(&self) -> Option<u32> {
