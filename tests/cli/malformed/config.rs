@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Case, SFT, tiny};
+use super::{Case, SFT, both, tiny};
 
 pub fn cases() -> Vec<Case> {
     let mut cases = files();
@@ -19,7 +19,7 @@ pub fn cases() -> Vec<Case> {
 
 /// `config.json` is what `make` leaves.
 fn broken(name: &str, says: &[&str], make: impl Fn(&Path) + Send + Sync + 'static) -> Case {
-    Case::new(name, SFT, &[&["m/config.json: "], says].concat(), move |at| {
+    Case::new(name, SFT, &both(&["m/config.json: "], says), move |at| {
         tiny::all(at);
         fs::remove_file(at.join("m/config.json")).unwrap();
         make(&at.join("m/config.json"));
@@ -64,7 +64,7 @@ fn key(key: &'static str, value: Value, says: &[&str]) -> Case {
 
 /// As [`key`]; the sentence begins with the key.
 fn at_key(name: &'static str, value: Value, says: &[&str]) -> Case {
-    key(name, value, &[&[format!("m/config.json: {name}: ").as_str()], says].concat())
+    key(name, value, &both(&[format!("m/config.json: {name}: ").as_str()], says))
 }
 
 fn families() -> Vec<Case> {
@@ -227,7 +227,7 @@ fn generation() -> Vec<Case> {
     let line = "generate --model m --prompt a --max-new-tokens 1 --device cpu";
     let place = "m/generation_config.json: ";
     let raw = |name: &str, says: &[&str], bytes: &'static [u8]| {
-        Case::new(format!("generation: {name}"), line, &[&[place], says].concat(), move |at| {
+        Case::new(format!("generation: {name}"), line, &both(&[place], says), move |at| {
             tiny::all(at);
             fs::write(at.join("m/generation_config.json"), bytes).unwrap();
         })

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use super::{Case, SFT, tiny};
+use super::{Case, SFT, both, tiny};
 
 pub fn cases() -> Vec<Case> {
     let mut cases = usage();
@@ -60,7 +60,7 @@ fn usage() -> Vec<Case> {
 }
 
 fn assignments() -> Vec<Case> {
-    let set = |what: &str, says: &[&str]| sound(format!("{SFT} --set {what}"), &[&["error: settings: "], says].concat());
+    let set = |what: &str, says: &[&str]| sound(format!("{SFT} --set {what}"), &both(&["error: settings: "], says));
     vec![
         set("learning_rat=1", &["learning_rat: is not a setting", "did you mean training.learning_rate?"]),
         set("=1", &[": is not a setting"]),
@@ -91,7 +91,7 @@ fn assignments() -> Vec<Case> {
 fn sampling() -> Vec<Case> {
     let flag = |flags: &str, says: &[&str]| {
         let line = format!("generate --model m --prompt a --device cpu {flags}");
-        sound(line, &[says, &["see `evenkeel help generate`"]].concat())
+        sound(line, &both(says, &["see `evenkeel help generate`"]))
     };
     vec![
         flag("--temperature 0", &["--temperature: 0 is not above 0", "do_sample = false"]),

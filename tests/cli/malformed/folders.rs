@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Case, tiny};
+use super::{Case, both, tiny};
 
 const RESUME: &str = "sft --resume run --device cpu";
 
@@ -85,7 +85,7 @@ fn records() -> Vec<Case> {
     for key in ["version", "stage", "status", "seed", "data", "seconds"] {
         let mut record = tiny::record();
         record.as_object_mut().unwrap().shift_remove(key);
-        let says = [&no_record[..], &[&format!("missing field `{key}`")]].concat();
+        let says = both(&no_record, &[&format!("missing field `{key}`")]);
         cases.push(with(&format!("run.json: without {key}"), "report run", "run.json", record.to_string(), &says));
     }
     cases
@@ -122,8 +122,7 @@ fn logs() -> Vec<Case> {
 }
 
 fn resumed() -> Vec<Case> {
-    let recipe =
-        |name: &str, bytes: &[u8], says: &[&str]| with(name, RESUME, "recipe.toml", bytes, &[&["run/recipe.toml: "], says].concat());
+    let recipe = |name: &str, bytes: &[u8], says: &[&str]| with(name, RESUME, "recipe.toml", bytes, &both(&["run/recipe.toml: "], says));
     let latest = |name: &str, bytes: &[u8]| {
         let says = ["run/checkpoints/LATEST/step: names no checkpoint", "start the run anew without --resume"];
         with(&format!("LATEST: {name}"), RESUME, "checkpoints/LATEST/step", bytes, &says)
@@ -168,7 +167,7 @@ fn resumed() -> Vec<Case> {
 
 /// The checkpoint of step 1, of which `state.json` and `state.safetensors` are whole, changed.
 fn checkpoint(name: &str, says: &[&str], change: impl Fn(&Path) + Send + Sync + 'static) -> Case {
-    Case::new(name, RESUME, &[&["sft failed: checkpoints/step-000001: "], says].concat(), move |at| {
+    Case::new(name, RESUME, &both(&["sft failed: checkpoints/step-000001: "], says), move |at| {
         tiny::all(at);
         tiny::run_folder(at);
         let folder = at.join("run/checkpoints/step-000001");
@@ -197,12 +196,12 @@ fn state_tensors() -> tiny::Weights {
 fn checkpoints() -> Vec<Case> {
     let older = "name an older one in checkpoints/LATEST";
     let write = |name: &str, file: &'static str, bytes: Vec<u8>, says: &[&str]| {
-        checkpoint(name, &[&[file, older], says].concat(), move |folder| fs::write(folder.join(file), &bytes).unwrap())
+        checkpoint(name, &both(&[file, older], says), move |folder| fs::write(folder.join(file), &bytes).unwrap())
     };
     let tensors = |name: &str, says: &[&str], change: fn(&mut tiny::Weights)| {
         let mut weights = state_tensors();
         change(&mut weights);
-        checkpoint(name, &[says, &[older]].concat(), move |folder| fs::write(folder.join("state.safetensors"), weights.file()).unwrap())
+        checkpoint(name, &both(says, &[older]), move |folder| fs::write(folder.join("state.safetensors"), weights.file()).unwrap())
     };
     let remove = |file: &'static str| {
         checkpoint(&format!("a checkpoint without {file}"), &[file, "is missing", older], move |folder| {

@@ -59,6 +59,11 @@ impl Case {
     }
 }
 
+/// What a sentence must contain: these parts and those.
+fn both<'a>(first: &[&'a str], then: &[&'a str]) -> Vec<&'a str> {
+    [first, then].concat()
+}
+
 fn catalogue() -> Vec<(&'static str, Vec<Case>)> {
     vec![
         ("safetensors", safetensors::cases()),

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::tiny::{self, Stored, Weights, file, weights};
-use super::{Case, SFT};
+use super::{Case, SFT, both};
 
 const INDEX: &str = "model.safetensors.index.json";
 
@@ -20,7 +20,7 @@ pub fn cases() -> Vec<Case> {
 
 /// `model.safetensors` is these bytes.
 fn bytes(name: &str, says: &[&str], bytes: Vec<u8>) -> Case {
-    Case::new(name, SFT, &[&["m/model.safetensors: "], says].concat(), move |at| {
+    Case::new(name, SFT, &both(&["m/model.safetensors: "], says), move |at| {
         tiny::all(at);
         fs::write(at.join("m/model.safetensors"), &bytes).unwrap();
     })
@@ -68,7 +68,7 @@ fn whole_files() -> Vec<Case> {
 
 /// The header is this text.
 fn text(name: &str, says: &[&str], header: &str) -> Case {
-    bytes(name, &[&["not a whole safetensors file"], says].concat(), file(header.as_bytes(), &weights().data()))
+    bytes(name, &both(&["not a whole safetensors file"], says), file(header.as_bytes(), &weights().data()))
 }
 
 /// The header, changed.
@@ -152,14 +152,14 @@ fn changed(name: &str, says: &[&str], change: impl FnOnce(&mut Weights)) -> Case
 
 /// Number 5 of the query weights is this one.
 fn number(name: &str, says: &[&str], value: f32) -> Case {
-    changed(name, &[&["model.layers.0.self_attn.q_proj.weight: number 5 is"], says].concat(), |weights| {
+    changed(name, &both(&["model.layers.0.self_attn.q_proj.weight: number 5 is"], says), |weights| {
         weights.tensor("q_proj.weight").bytes[20..24].copy_from_slice(&value.to_le_bytes());
     })
 }
 
 /// The norm's weights in another type: eight times the same bytes.
 fn norm_as(name: &str, says: &[&str], dtype: &'static str, bytes: &'static [u8]) -> Case {
-    changed(name, &[&["model.norm.weight"], says].concat(), |weights| {
+    changed(name, &both(&["model.norm.weight"], says), |weights| {
         let norm = weights.tensor("model.norm.weight");
         (norm.dtype, norm.bytes) = (dtype, bytes.repeat(8));
     })
@@ -233,7 +233,7 @@ fn shards() -> Vec<Case> {
     let at_index = "m/model.safetensors.index.json: ";
     let no_map = "has no weight_map of tensor to file";
     let raw = |name: &str, says: &[&str], bytes: &'static [u8]| {
-        sharded(name, &[&[at_index], says].concat(), move |at| fs::write(at.join("m").join(INDEX), bytes).unwrap())
+        sharded(name, &both(&[at_index], says), move |at| fs::write(at.join("m").join(INDEX), bytes).unwrap())
     };
     let mut cases = vec![
         raw("an index that is no JSON", &["not JSON", "download the model again"], b"weights"),

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{Case, SFT, tiny};
+use super::{Case, SFT, both, tiny};
 
 /// Rows of a chat; only they need a template.
 const CHAT: &str = r#"{"messages": [{"role": "user", "content": "a b"}, {"role": "assistant", "content": "c d"}]}"#;
@@ -27,7 +27,7 @@ fn over(name: &str, rows: &'static str, template: impl Into<Vec<u8>>, says: &[&s
 }
 
 fn at_row(name: &str, template: &str, says: &[&str]) -> Case {
-    over(name, CHAT, template, &[&["rows.jsonl:1: m: chat template: "], says].concat())
+    over(name, CHAT, template, &both(&["rows.jsonl:1: m: chat template: "], says))
 }
 
 fn unreadable() -> Vec<Case> {
@@ -56,7 +56,7 @@ fn unreadable() -> Vec<Case> {
 
 fn refusing() -> Vec<Case> {
     let case = |name: &str, template: &str, says: &[&str]| {
-        at_row(name, template, &[&["refuses this chat", "change the messages to what the template takes"], says].concat())
+        at_row(name, template, &both(&["refuses this chat", "change the messages to what the template takes"], says))
     };
     vec![
         case("it raises", "{{ raise_exception('only one turn') }}", &["(only one turn)"]),

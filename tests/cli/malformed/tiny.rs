@@ -140,7 +140,7 @@ impl Weights {
 
 /// Header length, header, data.
 pub fn file(header: &[u8], data: &[u8]) -> Vec<u8> {
-    [&(header.len() as u64).to_le_bytes(), header, data].concat()
+    [&(header.len() as u64).to_le_bytes()[..], header, data].concat()
 }
 
 /// `run`: a run that was stopped after its first step, without a checkpoint.

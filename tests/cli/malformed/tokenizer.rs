@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::{Case, SFT, tiny};
+use super::{Case, SFT, both, tiny};
 
 pub fn cases() -> Vec<Case> {
     let mut cases = files();
@@ -131,7 +131,7 @@ fn parts() -> Vec<Case> {
 
 fn beside() -> Vec<Case> {
     let raw = |file: &'static str, name: &str, bytes: &'static [u8], says: &[&str]| {
-        Case::new(format!("{file}: {name}"), SFT, &[&[format!("m/{file}: ").as_str()], says].concat(), move |at| {
+        Case::new(format!("{file}: {name}"), SFT, &both(&[format!("m/{file}: ").as_str()], says), move |at| {
             tiny::all(at);
             fs::write(at.join("m").join(file), bytes).unwrap();
         })
@@ -142,12 +142,12 @@ fn beside() -> Vec<Case> {
             cases.push(raw(file, name, bytes, &["not a JSON object", "download the tokenizer again"]));
         }
         let no_token = ["is no token", "write the token's text, or null"];
-        cases.push(raw(file, "a token that is a number", b"{\"bos_token\": 1}", &[&["bos_token: `1`"], &no_token[..]].concat()));
+        cases.push(raw(file, "a token that is a number", b"{\"bos_token\": 1}", &both(&["bos_token: `1`"], &no_token)));
         cases.push(raw(
             file,
             "a token whose content is a list",
             b"{\"eos_token\": {\"content\": []}}",
-            &[&["eos_token: `[]`"], &no_token[..]].concat(),
+            &both(&["eos_token: `[]`"], &no_token),
         ));
     }
     let template = ["chat_template: is neither text nor a list of named templates"];
