@@ -35,7 +35,8 @@ pub enum Error {
 impl Error {
     /// Bad input at `place`; see [`Error::Input`].
     pub fn input(place: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::Input { place: sentence(&place.into()), problem: sentence(&problem.into()), remedy: sentence(&remedy.into()) }
+        let [place, problem, remedy] = [place.into(), problem.into(), remedy.into()].map(|part: String| sentence(&part));
+        Self::Input { place, problem, remedy }
     }
 }
 

@@ -145,7 +145,7 @@ impl ModelConfig {
         if self.arch != Arch::Gpt2 && !self.head_dim.is_multiple_of(2) {
             return bad("head_dim", format!("{} is odd", self.head_dim), "rotary positions need an even size");
         }
-        let ids = [("bos_token_id", self.bos.as_slice()), ("eos_token_id", &self.eos), ("pad_token_id", self.pad.as_slice())];
+        let ids = [("bos_token_id", self.bos.as_slice()), ("eos_token_id", &self.eos[..]), ("pad_token_id", self.pad.as_slice())];
         for (key, ids) in ids {
             if let Some(problem) = outside(ids, self.vocab_size) {
                 return bad(key, problem, "set it to a token of the model");
