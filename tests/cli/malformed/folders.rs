@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::{Case, both, tiny};
 
-const RESUME: &str = "sft --resume run --device cpu";
+const CHECKPOINT: &str = "run/checkpoints/step-000001";
+pub const RESUME: &str = "sft --resume run --device cpu";
 
 pub fn cases() -> Vec<Case> {
     let mut cases = records();
@@ -165,19 +166,24 @@ fn resumed() -> Vec<Case> {
     ]
 }
 
-/// The checkpoint of step 1, of which `state.json` and `state.safetensors` are whole, changed.
+/// The run folder with a checkpoint of its first step.
+pub fn sound_checkpoint(at: &Path) {
+    tiny::run_folder(at);
+    let folder = at.join(CHECKPOINT);
+    fs::create_dir_all(&folder).unwrap();
+    let state = json!({
+        "at": {"step": 1, "best": null, "saved": [1]}, "optimizer_steps": {"policy": 1}, "counters": {"num_tokens": 4},
+    });
+    fs::write(folder.join("state.json"), state.to_string()).unwrap();
+    fs::write(folder.join("state.safetensors"), state_tensors().file()).unwrap();
+}
+
+/// That checkpoint, changed.
 fn checkpoint(name: &str, says: &[&str], change: impl Fn(&Path) + Send + Sync + 'static) -> Case {
     Case::new(name, RESUME, &both(&["sft failed: checkpoints/step-000001: "], says), move |at| {
         tiny::all(at);
-        tiny::run_folder(at);
-        let folder = at.join("run/checkpoints/step-000001");
-        fs::create_dir_all(&folder).unwrap();
-        let state = json!({
-            "at": {"step": 1, "best": null, "saved": [1]}, "optimizer_steps": {"policy": 1}, "counters": {"num_tokens": 4},
-        });
-        fs::write(folder.join("state.json"), state.to_string()).unwrap();
-        fs::write(folder.join("state.safetensors"), state_tensors().file()).unwrap();
-        change(&folder);
+        sound_checkpoint(at);
+        change(&at.join(CHECKPOINT));
     })
 }
 

@@ -121,3 +121,15 @@ fn what_only_looks_malformed_is_accepted() {
         assert!(temp.path().join("out/model/model.safetensors").exists(), "{name}");
     }
 }
+
+#[test]
+fn a_sound_checkpoint_is_gone_on_with_and_any_number_of_tokens_may_be_asked_for() {
+    let temp = folder();
+    tiny::all(temp.path());
+    folders::sound_checkpoint(temp.path());
+    evenkeel(temp.path(), &words(folders::RESUME)).ok();
+    let line = "generate --model run --prompt a --device cpu --json --max-new-tokens 18446744073709551615";
+    let said = evenkeel(temp.path(), &words(line)).ok().stdout;
+    let tokens = serde_json::from_str::<serde_json::Value>(&said).unwrap()["tokens"].as_u64().unwrap();
+    assert!(tokens < 64, "the context holds 64: {said}");
+}
