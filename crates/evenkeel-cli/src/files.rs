@@ -19,7 +19,7 @@ pub const MOST_LOG: u64 = 4 << 30;
 /// Bad input, with `remedy`.
 pub fn read(path: &Path, most: u64, remedy: &str) -> evenkeel_core::Result<Vec<u8>> {
     let refused = |problem: String| Error::input(path.display().to_string(), problem, remedy);
-    let mut file = open(path).map_err(|e| refused(format!("cannot be read ({e})")))?;
+    let file = open(path).map_err(|e| refused(format!("cannot be read ({e})")))?;
     let size = file.metadata().map_or(0, |about| about.len());
     if size > most {
         return Err(refused(format!("has {size} bytes, more than the {most} that such a file may have")));
@@ -27,7 +27,7 @@ pub fn read(path: &Path, most: u64, remedy: &str) -> evenkeel_core::Result<Vec<u
     let mut bytes = Vec::new();
     // The size is the file system's word: memory that is not there is an error, not an end.
     bytes.try_reserve_exact(size as usize).map_err(|e| refused(format!("cannot be read ({e})")))?;
-    file.by_ref().take(most).read_to_end(&mut bytes).map_err(|e| refused(format!("cannot be read ({e})")))?;
+    file.take(most).read_to_end(&mut bytes).map_err(|e| refused(format!("cannot be read ({e})")))?;
     Ok(bytes)
 }
 

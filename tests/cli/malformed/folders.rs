@@ -86,7 +86,8 @@ fn records() -> Vec<Case> {
     for key in ["version", "stage", "status", "seed", "data", "seconds"] {
         let mut record = tiny::record();
         record.as_object_mut().unwrap().shift_remove(key);
-        let says = both(&no_record, &[&format!("missing field `{key}`")]);
+        let missing = format!("missing field `{key}`");
+        let says = both(&no_record, &[&missing]);
         cases.push(with(&format!("run.json: without {key}"), "report run", "run.json", record.to_string(), &says));
     }
     cases
@@ -142,7 +143,7 @@ fn resumed() -> Vec<Case> {
         latest("a path", b"../../m"),
         latest("broken UTF-8", b"\xFF"),
         latest("longer than a number", &b"1".repeat(1 << 20)),
-        Case::new("a run that there is not", "sft --resume none", &["none/recipe.toml: cannot be read"], |_| {}),
+        Case::new("a run that there is not, to be gone on with", "sft --resume none", &["none/recipe.toml: cannot be read"], |_| {}),
         Case::new("no checkpoints", RESUME, &["run/checkpoints/LATEST/step: names no checkpoint"], |at| {
             tiny::all(at);
             tiny::run_folder(at);
@@ -193,6 +194,7 @@ fn state_tensors() -> tiny::Weights {
         tiny::weights().0.into_iter().map(move |stored| tiny::Stored {
             name: format!("policy.{kind}.{}", stored.name),
             shape: vec![stored.bytes.len() / 4],
+            bytes: if kind == "weight" { stored.bytes } else { vec![0; stored.bytes.len()] },
             ..stored
         })
     };
@@ -239,6 +241,9 @@ fn checkpoints() -> Vec<Case> {
         }),
         tensors("a state of another type", &["policy.weight.model.norm.weight is missing, of another size or no f32"], |weights| {
             weights.tensor("policy.weight.model.norm.weight").dtype = "I32";
+        }),
+        tensors("a mean of squares below 0", &["policy.second.model.norm.weight: number 0 is -1"], |weights| {
+            weights.tensor("policy.second.model.norm.weight").bytes[..4].copy_from_slice(&(-1.0_f32).to_le_bytes());
         }),
         tensors("a state with a number that is none", &["policy.first.model.norm.weight: number 0 is NaN"], |weights| {
             weights.tensor("policy.first.model.norm.weight").bytes[..4].copy_from_slice(&f32::NAN.to_le_bytes());

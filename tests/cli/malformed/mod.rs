@@ -84,8 +84,9 @@ fn every_malformed_input_is_refused() {
         eprintln!("{family}: {} cases", cases.len());
         all.extend(cases.into_iter().map(|case| Case { name: format!("{family}: {}", case.name), ..case }));
     }
-    let names: HashSet<&str> = all.iter().map(|case| case.name.as_str()).collect();
-    assert_eq!(names.len(), all.len(), "two cases have the same name");
+    let mut names = HashSet::new();
+    let twice: Vec<&str> = all.iter().map(|case| case.name.as_str()).filter(|name| !names.insert(*name)).collect();
+    assert!(twice.is_empty(), "two cases have the same name: {twice:?}");
     assert!(all.len() >= PROMISED, "only {} cases", all.len());
     let failed = judge_all(&all);
     assert!(failed.is_empty(), "{} of {} cases:\n\n{}", failed.len(), all.len(), failed.join("\n\n"));

@@ -106,7 +106,7 @@ fn headers() -> Vec<Case> {
     for (name, offsets, said) in [
         ("offsets that go back", json!([512, 0]), "invalid offset"),
         ("offsets that overlap the next", json!([0, 516]), "invalid"),
-        ("offsets behind the end", json!([1 << 40, (1_u64 << 40) + 512]), "invalid offset"),
+        ("offsets behind the end", json!([1_u64 << 40, (1_u64 << 40) + 512]), "invalid offset"),
         ("offsets near 2^64", json!([u64::MAX - 512, u64::MAX]), "invalid offset"),
         ("negative offsets", json!([-512, 0]), json),
         ("offsets with a point", json!([0.5, 512.5]), json),

@@ -69,12 +69,11 @@ fn refusing() -> Vec<Case> {
         case("a method that there is not", "{{ 'a'.shout() }}", &["shout"]),
         case("a part of what there is not", "{{ persona.name }}", &[]),
         case("text and a number", "{{ 'a' + 1 }}", &[]),
-        case("a division by zero", "{{ 1 // 0 }}", &["zero"]),
+        case("a division by zero", "{{ 1 // 0 }}", &["unable to calculate 1 // 0"]),
         case("a date that cannot be written", "{{ strftime_now('%Q') }}", &["`%Q` has a code that is not supported"]),
         case("another file", "{% include '/etc/passwd' %}", &["/etc/passwd"]),
         case("a file that it extends", "{% extends '../base' %}", &["base"]),
         case("a file that it imports", "{% import 'macros' as m %}{{ m.turn() }}", &["macros"]),
-        case("too much of one letter", "{{ 'x' * 100000000000 }}", &["too large"]),
         case("a range without end", "{% for i in range(1000000000000) %}x{% endfor %}", &["too many elements"]),
     ]
 }
@@ -92,13 +91,14 @@ fn endless() -> Vec<Case> {
         case("text that doubles", "{% set n = namespace(s='ab') %}{% for i in range(60) %}{% set n.s = n.s ~ n.s %}{% endfor %}"),
         case(
             "a list that doubles",
-            "{% set n = namespace(s=[1]) %}{% for i in range(60) %}{% set n.s = n.s + n.s %}{% endfor %}{{ n.s | join }}",
+            "{% set n = namespace(s=[1]) %}{% for i in range(24) %}{% set n.s = n.s + n.s %}{% endfor %}{{ n.s | join }}",
         ),
         case(
             "text that is captured again and again",
             "{% set n = namespace(s='x') %}{% for i in range(60) %}{% set n.s %}{{ n.s }}{{ n.s }}{% endset %}{% endfor %}",
         ),
-        case("a filter that widens", &nested(1, "{{ 'x' | center(1000000) }}")),
+        case("too much of one letter", "{{ 'x' * 100000000000 }}"),
+        case("much of one letter again and again", &nested(1, "{{ 'x' * 1000000 }}")),
         recursive("a macro that calls itself", "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}"),
         recursive(
             "two macros that call each other",

@@ -102,6 +102,7 @@ impl Text {
         };
         let template = environment.get_template(TEMPLATE).expect("the template was added");
         template.render(arguments).map_err(|e| {
+            let e = root(&e);
             let reason = e.detail().map_or_else(|| e.to_string(), str::to_owned);
             if e.kind() == ErrorKind::OutOfFuel {
                 return self.refused("does not come to an end, or writes too much".into(), "correct its loops");
@@ -133,6 +134,15 @@ impl Text {
     fn refused(&self, problem: String, remedy: &str) -> Error {
         Error::input(format!("{}: chat template", self.place), problem, remedy)
     }
+}
+
+/// The error that a template's other errors are about: what happened in a macro or an included part.
+fn root(error: &minijinja::Error) -> &minijinja::Error {
+    let mut root = error;
+    while let Some(inner) = std::error::Error::source(root).and_then(|source| source.downcast_ref()) {
+        root = inner;
+    }
+    root
 }
 
 /// `chat_template` of `tokenizer_config.json`: a string, or a list of named templates of which `default` is taken.

@@ -116,7 +116,9 @@ pub fn restore_files<T: Trainer>(trainer: &mut T, files: &[(String, Vec<u8>)]) -
                 let name = format!("{part}.{kind}.{}", param.name);
                 let values = values(&tensors, &name).filter(|v| v.len() == param.num_elements());
                 let values = values.ok_or_else(|| format!("{name} is missing, of another size or no f32"))?;
-                match values.iter().position(|value| !value.is_finite()) {
+                // A second moment is a mean of squares, and its root is taken.
+                let sound = |value: &f32| value.is_finite() && (kind != "second" || *value >= 0.0);
+                match values.iter().position(|value| !sound(value)) {
                     None => Ok(values),
                     Some(i) => Err(format!("{name}: number {i} is {}", values[i])),
                 }
