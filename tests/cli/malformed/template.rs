@@ -35,6 +35,7 @@ fn unreadable() -> Vec<Case> {
     vec![
         case("a block that does not close", "{% for m in messages %}{{ m.content }}"),
         case("an expression that does not close", "{{ messages[0].content"),
+        case("a block of no width", "{%}"),
         case("a tag of no kind", "{% repeat %}x{% endrepeat %}"),
         case("an end without a beginning", "{% endfor %}"),
         case("an operator without an operand", "{{ 1 + }}"),

@@ -201,7 +201,8 @@ fn rewrite_generation(source: &str) -> String {
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
     while let Some(at) = rest.find("{%") {
-        let Some(len) = rest[at..].find("%}") else {
+        // Behind the opening: `{%}` does not close what it opens.
+        let Some(len) = rest[at + 2..].find("%}").map(|len| len + 2) else {
             break;
         };
         let tag = &rest[at..at + len];
