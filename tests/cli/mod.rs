@@ -4,6 +4,7 @@ mod arguments;
 mod checkpoints;
 mod crash;
 mod inputs;
+mod malformed;
 mod recipes;
 mod reports;
 mod runs;

@@ -1,16 +1,21 @@
 //! Data files as bytes: `.jsonl` and `.json`, gzipped or not, streamed in pieces.
 
-use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
 use evenkeel_core::data::{self, BadRows, DataFiles, DataReport, Encoder, Example, Loaded};
 use evenkeel_core::{Error, Result};
 use flate2::read::MultiGzDecoder;
 
+use crate::files;
+
 /// Bytes handed on at a time.
 const PIECE: usize = 1 << 16;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+/// Text packs ten times, rows that repeat each other some fifty; gzip itself can pack a thousand times, by which a small file would
+/// fill the memory. So many bytes are taken whatever the ratio.
+const MOST_RATIO: u64 = 100;
+const ALWAYS: u64 = 64 << 20;
 
 /// Data files by their paths.
 pub struct Paths;
@@ -51,27 +56,41 @@ pub fn for_each_piece<E: From<Error>>(
     if !(name.ends_with(".jsonl") || name.ends_with(".json")) {
         return refuse("is not called .jsonl, .jsonl.gz or .json".into(), "convert it to one JSON object a line");
     }
-    let mut source = match open(path) {
-        Ok(source) => source,
+    let (mut source, most) = match open(path) {
+        Ok(opened) => opened,
         Err(e) => return refuse(format!("cannot be read ({e})"), "check the path"),
     };
     let mut buffer = vec![0; PIECE];
+    let mut total = 0;
     loop {
         match source.read(&mut buffer) {
             Ok(0) => return Ok(()),
-            Ok(n) => each(&buffer[..n])?,
+            Ok(n) => {
+                total += n as u64;
+                if total > most {
+                    let problem = format!("holds more than {MOST_RATIO} times its size, which no rows do");
+                    return refuse(problem, "if it is meant, decompress it and give the .jsonl");
+                }
+                each(&buffer[..n])?;
+            }
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
             Err(e) => return refuse(format!("cannot be read to its end ({e})"), "fetch or compress the file again"),
         }
     }
 }
 
-/// The file, decompressed where its first bytes say gzip, whatever its name says.
-fn open(path: &Path) -> std::io::Result<Box<dyn Read>> {
+/// The file, decompressed where its first bytes say gzip, whatever its name says, and the most bytes that it may give.
+fn open(path: &Path) -> std::io::Result<(Box<dyn Read>, u64)> {
+    let mut file = files::open(path)?;
     let mut start = Vec::new();
-    File::open(path)?.take(GZIP_MAGIC.len() as u64).read_to_end(&mut start)?;
-    let file = BufReader::new(File::open(path)?);
-    Ok(if start == GZIP_MAGIC { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) })
+    file.by_ref().take(GZIP_MAGIC.len() as u64).read_to_end(&mut start)?;
+    file.rewind()?;
+    let size = file.metadata()?.len();
+    let file = BufReader::new(file);
+    Ok(match start == GZIP_MAGIC {
+        true => (Box::new(MultiGzDecoder::new(file)), size.saturating_mul(MOST_RATIO).max(ALWAYS)),
+        false => (Box::new(file), u64::MAX),
+    })
 }
 
 #[cfg(test)]

@@ -6,9 +6,12 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use evenkeel_core::event::Event;
+use evenkeel_core::record;
 use serde_json::Value;
 
 use crate::files;
+
+const LOGS: [&str; 2] = ["events.jsonl", "samples.jsonl"];
 
 /// Open logs of one run.
 #[derive(Debug)]
@@ -24,7 +27,8 @@ impl EventLog {
             let path = run.join(name);
             OpenOptions::new().create(true).append(true).open(&path).with_context(|| format!("cannot write {}", path.display()))
         };
-        let log = Self { events: open("events.jsonl")?, samples: open("samples.jsonl")? };
+        let [events, samples] = LOGS.map(open);
+        let log = Self { events: events?, samples: samples? };
         files::sync_folder(run)?;
         Ok(log)
     }
@@ -45,10 +49,18 @@ impl EventLog {
     }
 }
 
+/// Whether the logs that a run left can be gone on with.
+pub fn check(run: &Path) -> Result<()> {
+    for path in LOGS.map(|name| run.join(name)).iter().filter(|path| path.exists()) {
+        record::events(&path.display().to_string(), &files::read(path, files::MOST_LOG, "remove it, or start a new run")?)?;
+    }
+    Ok(())
+}
+
 /// Before going on from the checkpoint of `step`: lines of later steps, which will be run again, are dropped, and so are a
 /// half-written last line and the end of the interrupted session.
 pub fn rewind(run: &Path, step: u64) -> Result<()> {
-    for name in ["events.jsonl", "samples.jsonl"] {
+    for name in LOGS {
         let path = run.join(name);
         let bytes = match fs::read(&path) {
             Err(e) if e.kind() == ErrorKind::NotFound => continue,
@@ -68,13 +80,11 @@ fn belongs(event: &Value, step: u64) -> bool {
     !matches!(kind, "finished" | "failed") && event["step"].as_u64().unwrap_or(0) <= step
 }
 
-/// The events of a run, oldest first. Lines that are not events (a later version's) are left out.
+/// The events of a run, oldest first.
 pub fn read(run: &Path) -> Result<Vec<Value>> {
     let path = run.join("events.jsonl");
-    let bytes = fs::read(&path).map_err(|e| {
-        evenkeel_core::Error::input(path.display().to_string(), format!("cannot be read ({e})"), "give the folder of a run that began")
-    })?;
-    Ok(String::from_utf8_lossy(&bytes).lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    let bytes = files::read(&path, files::MOST_LOG, "give the folder of a run that began")?;
+    Ok(record::events(&path.display().to_string(), &bytes)?)
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use evenkeel_core::Error;
 use evenkeel_core::recipe::Problem;
+use evenkeel_core::{Error, sentence};
 use owo_colors::OwoColorize;
 
 /// Bad input: a flag, file, recipe, row, model or prompt.
@@ -23,7 +23,7 @@ pub struct RecipeProblems {
 
 impl std::fmt::Display for RecipeProblems {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let lines: Vec<String> = self.problems.iter().map(|p| format!("{}: {p}", self.place)).collect();
+        let lines: Vec<String> = self.problems.iter().map(|p| format!("{}: {p}", sentence(&self.place))).collect();
         f.write_str(&lines.join("\n"))
     }
 }
@@ -58,6 +58,9 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 pub fn install_panic_hook() {
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
+        if evenkeel_core::text::is_guarded() {
+            return; // a tokenizer that its library cannot take: refused as bad input
+        }
         let place = info.location().map_or_else(|| "an unknown place".to_owned(), |l| format!("{}:{}", l.file(), l.line()));
         let message = info.payload_as_str().unwrap_or("no message");
         let what = match message.strip_prefix("wgpu error: ") {

@@ -2,11 +2,62 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use evenkeel_core::Error;
 use sha2::{Digest, Sha256};
+
+/// Largest file that people or other programs write as text: recipes, records, configurations, tokenizers.
+pub const MOST_TEXT: u64 = 256 << 20;
+/// Largest log of a run: some ten million steps.
+pub const MOST_LOG: u64 = 4 << 30;
+
+/// The bytes of an ordinary file of at most `most` bytes, as a user names one.
+///
+/// # Errors
+/// Bad input, with `remedy`.
+pub fn read(path: &Path, most: u64, remedy: &str) -> evenkeel_core::Result<Vec<u8>> {
+    let refused = |problem: String| Error::input(path.display().to_string(), problem, remedy);
+    let file = open(path).map_err(|e| refused(format!("cannot be read ({e})")))?;
+    let size = file.metadata().map_or(0, |about| about.len());
+    if size > most {
+        return Err(refused(format!("has {size} bytes, more than the {most} that such a file may have")));
+    }
+    let mut bytes = Vec::new();
+    // The size is the file system's word: memory that is not there is an error, not an end.
+    bytes.try_reserve_exact(size as usize).map_err(|e| refused(format!("cannot be read ({e})")))?;
+    file.take(most).read_to_end(&mut bytes).map_err(|e| refused(format!("cannot be read ({e})")))?;
+    Ok(bytes)
+}
+
+/// Opens an ordinary file; what is none could keep a reader waiting, or never end.
+pub fn open(path: &Path) -> std::io::Result<File> {
+    let about = fs::metadata(path)?;
+    if about.is_dir() {
+        return Err(ErrorKind::IsADirectory.into());
+    }
+    if !about.is_file() {
+        return Err(std::io::Error::other("not an ordinary file"));
+    }
+    File::open(path)
+}
+
+/// Why nothing can be written at `path`, which `flag` names: bad input where another path would do, else the machine's failure.
+pub fn unwritable(flag: &str, path: &Path, error: std::io::Error) -> anyhow::Error {
+    use ErrorKind::{
+        AlreadyExists, InvalidFilename, InvalidInput, IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem,
+    };
+    let other_path_would_do = matches!(
+        error.kind(),
+        AlreadyExists | InvalidFilename | InvalidInput | IsADirectory | NotADirectory | NotFound | PermissionDenied | ReadOnlyFilesystem
+    );
+    if other_path_would_do {
+        return Error::input(format!("{flag} {}", path.display()), format!("cannot be written ({error})"), "choose another path").into();
+    }
+    anyhow::Error::new(error).context(cannot("write", path))
+}
 
 /// Replaces `path` by `bytes`: a reader, or the next run after a crash, sees the old file or the new one, nothing between.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
@@ -225,6 +276,20 @@ mod tests {
         sweep(root.path());
         assert_eq!(fs::read_to_string(root.path().join("model/weights")).unwrap(), "before");
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn only_ordinary_files_of_bearable_size_are_read() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("x");
+        fs::write(&path, b"abc").unwrap();
+        assert_eq!(read(&path, 3, "").unwrap(), b"abc");
+        let refusal = |path: &Path, most| read(path, most, "give another").unwrap_err().to_string();
+        assert!(refusal(&path, 2).contains("has 3 bytes, more than the 2"), "{}", refusal(&path, 2));
+        assert!(refusal(root.path(), 2).contains("is a directory"), "{}", refusal(root.path(), 2));
+        if cfg!(target_os = "linux") {
+            assert!(refusal(Path::new("/dev/zero"), 2).contains("not an ordinary file"));
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ impl ModelFolder {
     /// The folder at `path`, which must exist. A run folder stands for the model in it.
     pub fn open(path: &Path) -> Result<Self> {
         let place = path.display().to_string();
-        if path.is_file() {
+        if path.exists() && !path.is_dir() {
             return Err(Error::input(place, "is a file", "give the folder that holds config.json and model.safetensors").into());
         }
         if !path.is_dir() {
@@ -75,6 +75,8 @@ impl ModelFiles for ModelFolder {
         let Some(path) = files::join_inside(&self.0, name) else {
             return Err(Error::input(place, "leads out of the model's folder", "do not trust this model; download it from its source"));
         };
-        fs::read(path).map_err(|e| Error::input(place, format!("cannot be read ({e})"), "download the model again"))
+        // Weights may be of any size; everything beside them is text.
+        let most = if name.ends_with(".safetensors") { u64::MAX } else { files::MOST_TEXT };
+        files::read(&path, most, "download the model again")
     }
 }

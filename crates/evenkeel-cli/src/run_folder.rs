@@ -50,7 +50,10 @@ impl RunFolder {
     /// A new run folder at `path`, which must not exist or be empty, but for what a run leaves that was killed before it began.
     pub fn create(path: &Path, recipe_toml: Option<&str>, record: Record) -> Result<Self> {
         refuse_used(path, recipe_toml)?;
-        files::create_folder(path)?;
+        files::create_folder(path).map_err(|error| match error.downcast() {
+            Ok(error) => files::unwritable("--out", path, error),
+            Err(error) => error,
+        })?;
         let lock = lock(path)?;
         refuse_used(path, recipe_toml)?;
         files::sweep(path);
@@ -86,10 +89,7 @@ impl RunFolder {
     pub fn read_record(path: &Path) -> Result<Record> {
         let file = path.join("run.json");
         let place = file.display().to_string();
-        let bytes =
-            fs::read(&file).map_err(|e| Error::input(&place, format!("cannot be read ({e})"), "give the folder of a run that began"))?;
-        serde_json::from_slice(&bytes)
-            .map_err(|e| Error::input(&place, format!("is not a run's record ({e})"), "give another run folder").into())
+        Ok(Record::from_json(&place, &files::read(&file, files::MOST_TEXT, "give the folder of a run that began")?)?)
     }
 
     /// Where it is.

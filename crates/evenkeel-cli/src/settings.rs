@@ -8,6 +8,7 @@ use evenkeel_core::recipe::{Assignment, Recipe, Stage};
 
 use crate::args::TrainArgs;
 use crate::failure::RecipeProblems;
+use crate::files;
 
 /// Models that only some verbs name.
 #[derive(Debug, Clone, Copy, Default)]
@@ -36,8 +37,12 @@ pub fn resolve(stage: Stage, args: &TrainArgs, others: OtherModels) -> Result<Re
 }
 
 fn read_recipe(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|e| {
-        Error::input(path.display().to_string(), format!("cannot be read ({e})"), "check the path given to --config or --resume").into()
+    /// A recipe of everything that can be said has a few kilobytes.
+    const MOST: u64 = 1 << 20;
+    let bytes = files::read(path, MOST, "check the path given to --config or --resume")?;
+    String::from_utf8(bytes).map_err(|e| {
+        let problem = format!("not valid UTF-8 at byte {}", e.utf8_error().valid_up_to() + 1);
+        Error::input(path.display().to_string(), problem, "save the recipe as UTF-8").into()
     })
 }
 

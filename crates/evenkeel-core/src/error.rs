@@ -47,8 +47,23 @@ pub enum Error {
 impl Error {
     /// Bad input at `place`; see [`Error::Input`].
     pub fn input(place: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::Input { place: place.into(), problem: problem.into(), remedy: remedy.into() }
+        let [place, problem, remedy] = [place.into(), problem.into(), remedy.into()].map(|part: String| sentence(&part));
+        Self::Input { place, problem, remedy }
     }
+}
+
+/// What a file said, as part of one sentence: on one line, without control characters (a terminal obeys them), and without its middle
+/// where it is longer than anybody reads.
+pub fn sentence(text: &str) -> String {
+    const FIRST: usize = 300;
+    const LAST: usize = 150;
+    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    let length = text.chars().count();
+    if length <= FIRST + LAST {
+        return text.trim_end().chars().map(clean).collect();
+    }
+    let (first, last) = (text.chars().take(FIRST), text.chars().skip(length - LAST));
+    first.chain(" … ".chars()).chain(last).map(clean).collect()
 }
 
 /// Rows that a sentence names; of more it tells the number.
@@ -70,5 +85,18 @@ fn non_finite_remedy(rows: &[usize]) -> &'static str {
         "lower training.learning_rate or training.max_grad_norm, or go back to an earlier checkpoint"
     } else {
         "look at what stands there, lower training.learning_rate, or pass over such batches with training.skip_nan_grad"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_file_said_stays_one_short_line() {
+        assert_eq!(sentence("a\nb\u{1b}[31m"), "a b [31m");
+        assert_eq!(sentence(&"é".repeat(450)), "é".repeat(450));
+        let cut = sentence(&format!("begin{}end", "x".repeat(1 << 20)));
+        assert!(cut.starts_with("begin") && cut.ends_with("end") && cut.chars().count() < 500, "{cut}");
     }
 }

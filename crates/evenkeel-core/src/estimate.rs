@@ -12,6 +12,13 @@ use crate::train::order::Order;
 const F32: u64 = 4;
 /// A trained parameter: weight, gradient and AdamW's two moments.
 const PER_TRAINED: u64 = 4;
+/// Copies of a trained model's embedding that come and go within a step, beside those: gradients from either end and their sum, the table
+/// transposed for the head's product, and what AdamW puts in the place of weight and moments.
+const EMBEDDING_COPIES: u64 = 7;
+/// While a checkpoint is made: weight and moments, the same as numbers and as bytes, and the model's own file as both; and the largest tensor
+/// on its way from the device.
+const PER_SAVED: u64 = 11;
+const LARGEST_COPIES: u64 = 2;
 /// Floats of width `hidden` that a layer keeps per token for the gradient: the residual stream before and between its halves, both
 /// normalised copies, the queries and attention's output. Keys and values are counted by themselves (`Size::cache`).
 ///
@@ -60,6 +67,10 @@ impl Size {
         }
     }
 
+    fn embedding(&self) -> u64 {
+        self.vocab * self.hidden
+    }
+
     /// The widest that a token gets within a layer.
     fn widest(&self) -> u64 {
         (2 * self.intermediate).max(self.hidden + self.cache)
@@ -67,7 +78,7 @@ impl Size {
 
     /// Floats of the largest weights that a kernel is given, and what they are.
     fn largest_weights(&self) -> [(u64, &'static str); 2] {
-        [(self.vocab * self.hidden, "the embedding of the vocabulary"), (self.widest() * self.hidden, "a weight matrix")]
+        [(self.embedding(), "the embedding of the vocabulary"), (self.widest() * self.hidden, "a weight matrix")]
     }
 
     /// Refuses the model at `place` where a kernel can be given no more than `most` bytes and a weight is more.
@@ -77,8 +88,8 @@ impl Size {
     pub fn check(&self, place: &str, most: Option<u64>) -> Result<(), Error> {
         let (floats, what) = self.largest_weights().into_iter().max().expect("there are two");
         match most {
-            Some(most) if F32 * floats > most => {
-                Err(Error::input(place, too_large(what, F32 * floats, most), "take a smaller model, or --device cpu"))
+            Some(most) if floats.saturating_mul(F32) > most => {
+                Err(Error::input(place, too_large(what, floats.saturating_mul(F32), most), "take a smaller model, or --device cpu"))
             }
             _ => Ok(()),
         }
@@ -137,35 +148,37 @@ impl Estimate<'_> {
         order.total_steps(&self.recipe.training)
     }
 
-    /// Peak memory in bytes: weights, gradients and moments, activations, logits, the cache. Calibrated on the CPU backend.
+    /// Peak memory in bytes: weights, gradients and moments, activations, logits, the cache; or what a checkpoint takes, where that is more.
+    /// Calibrated on the CPU backend (docs/performance.md).
     pub fn memory(&self) -> u64 {
         let policy = self.policy;
-        let reward = self.reward.unwrap_or_default();
-        let floats = match self.recipe.stage {
-            Stage::Sft | Stage::Reward => PER_TRAINED * policy.parameters,
-            Stage::Dpo => (PER_TRAINED + 1) * policy.parameters,
-            Stage::Ppo => {
-                let value = match self.recipe.ppo.as_ref().map(|p| p.value_function) {
-                    Some(ValueFunction::Head) => 0,
-                    _ => PER_TRAINED * reward.parameters,
-                };
-                (PER_TRAINED + 1) * policy.parameters + reward.parameters + value
-            }
+        let frozen = match self.recipe.stage {
+            Stage::Sft | Stage::Reward => 0,
+            Stage::Dpo => policy.parameters,
+            Stage::Ppo => policy.parameters + self.reward.unwrap_or_default().parameters,
         };
-        BASE + F32 * (floats + self.activations() + self.cache())
+        let of_trained = |floats: &dyn Fn(Size) -> u64| floats(policy) + floats(self.value());
+        let training = of_trained(&|size| PER_TRAINED * size.parameters + EMBEDDING_COPIES * size.embedding());
+        let training = training.saturating_add(self.activations()).saturating_add(self.cache());
+        let saving = of_trained(&|size| PER_SAVED * size.parameters) + LARGEST_COPIES * policy.embedding();
+        training.max(saving).saturating_add(frozen).saturating_mul(F32).saturating_add(BASE)
+    }
+
+    /// PPO's value model, where it is one of its own.
+    fn value(&self) -> Size {
+        match &self.recipe.ppo {
+            Some(ppo) if ppo.value_function != ValueFunction::Head => self.reward.unwrap_or_default(),
+            _ => Size::default(),
+        }
     }
 
     /// Floats that one forward and backward pass keeps; in PPO the policy's and the value model's together.
     fn activations(&self) -> u64 {
         let (rows, length) = self.micro_batch();
-        let tokens = rows * length;
-        let value = match &self.recipe.ppo {
-            Some(ppo) if ppo.value_function != ValueFunction::Head => self.reward.unwrap_or_default(),
-            _ => Size::default(),
-        };
+        let tokens = rows.saturating_mul(length);
         let vocab = if self.recipe.stage == Stage::Reward { 0 } else { self.policy.vocab };
-        let logits = (tokens * vocab).min(MOST_LOGITS.max(LOGIT_ROWS * vocab));
-        tokens * (self.layers(self.policy) + self.layers(value)) + LOGIT_COPIES * logits
+        let logits = tokens.saturating_mul(vocab).min(MOST_LOGITS.max(LOGIT_ROWS * vocab));
+        tokens.saturating_mul(self.layers(self.policy) + self.layers(self.value())).saturating_add(LOGIT_COPIES * logits)
     }
 
     /// Floats per token that all layers keep.
@@ -187,7 +200,8 @@ impl Estimate<'_> {
     /// Floats of the key/value cache while PPO samples.
     fn cache(&self) -> u64 {
         let Some(ppo) = &self.recipe.ppo else { return 0 };
-        ppo.rollout_batch_size as u64 * (self.data.longest + ppo.response_length as u64) * self.policy.layers * self.policy.cache
+        let tokens = ppo.rollout_batch_size as u64 * (self.data.longest + ppo.response_length as u64);
+        tokens.saturating_mul(self.policy.layers * self.policy.cache)
     }
 
     /// Bytes of the largest tensor that a kernel is given, and what it holds.
@@ -199,14 +213,14 @@ impl Estimate<'_> {
             [
                 embedding,
                 matrix,
-                (rows * length * size.widest(), "what a layer computes of a batch"),
+                (rows.saturating_mul(length).saturating_mul(size.widest()), "what a layer computes of a batch"),
                 (MOST_LOGITS.max(LOGIT_ROWS.max(sampled) * size.vocab), "logits"),
                 (self.cache() / size.layers.max(1), "a layer's keys and values"),
             ]
         };
         let all = [self.policy, self.reward.unwrap_or_default()].map(of_model);
         let (floats, what) = all.into_iter().flatten().max().expect("a model has tensors");
-        (F32 * floats, what)
+        (floats.saturating_mul(F32), what)
     }
 
     /// Refuses a run that needs more than there is room for, with settings that would fit.
@@ -336,7 +350,7 @@ mod tests {
     use super::*;
 
     fn plan(recipe: &Recipe) -> Estimate<'_> {
-        let policy = Size { parameters: 1_000_000, layers: 2, hidden: 64, intermediate: 128, vocab: 512, cache: 128 };
+        let policy = Size { parameters: 50_000, layers: 2, hidden: 64, intermediate: 128, vocab: 512, cache: 128 };
         let data = Amount { rows: 100, tokens: 5000, trained: 2000, longest: 100, per_row: 2 };
         Estimate { recipe, policy, reward: Some(policy), data, eval_rows: 10, device: "CPU".into() }
     }
@@ -369,14 +383,17 @@ mod tests {
         let sft = Recipe::default_for(Stage::Sft);
         let layer = 6 * 64 + 128 + 3 * 128;
         let activations = 8 * 2 * 100 * (2 * layer + 2 * 512);
-        assert_eq!(plan(&sft).memory(), BASE + 4 * (4_000_000 + activations));
+        let embedding = 7 * 512 * 64;
+        assert_eq!(plan(&sft).memory(), BASE + 4 * (200_000 + embedding + activations));
         let mut less = sft.clone();
         less.training.gradient_checkpointing = true;
-        assert_eq!(plan(&less).memory(), BASE + 4 * (4_000_000 + 8 * 2 * 100 * (2 * 64 + layer + 2 * 512)));
+        assert_eq!(plan(&less).memory(), BASE + 4 * (200_000 + embedding + 8 * 2 * 100 * (2 * 64 + layer + 2 * 512)));
+        let large = Estimate { policy: Size { parameters: 5_000_000, ..plan(&sft).policy }, ..plan(&sft) };
+        assert_eq!(large.memory(), BASE + 4 * (11 * 5_000_000 + 2 * 512 * 64), "a checkpoint takes more than a step");
         let ppo = Recipe::default_for(Stage::Ppo);
         // More tokens than logits may exist at once.
         let activations = 64 * 153 * 4 * layer + 2 * (1 << 22);
-        assert_eq!(plan(&ppo).memory(), BASE + 4 * (10_000_000 + activations + 64 * 153 * 2 * 128));
+        assert_eq!(plan(&ppo).memory(), BASE + 4 * (500_000 + 2 * embedding + activations + 64 * 153 * 2 * 128));
     }
 
     #[test]
@@ -388,7 +405,7 @@ mod tests {
         let error = plan.check(&free(plan.memory() - 1)).unwrap_err().to_string();
         assert!(error.starts_with(&format!("memory: the run needs about {}", figures::bytes(plan.memory()))), "{error}");
         let text: String = plan.facts(Some(1 << 30)).into_iter().map(|(_, fact)| fact).collect();
-        assert!(text.contains("1,000,000 parameters") && text.contains("; 10 rows held out") && text.contains("of 1.0 GiB free"), "{text}");
+        assert!(text.contains("50,000 parameters") && text.contains("; 10 rows held out") && text.contains("of 1.0 GiB free"), "{text}");
     }
     /// The proposal is worth what it says: a recipe with it fits, and what is next nearer to the wish does not.
     #[test]

@@ -19,4 +19,4 @@ pub mod text;
 pub mod train;
 pub mod world;
 
-pub use error::{Error, Result};
+pub use error::{Error, Result, sentence};

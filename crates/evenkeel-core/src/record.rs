@@ -1,9 +1,11 @@
 //! What a run leaves behind, the same whoever ran it: `run.json`'s record, and a run folder's files.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::event::{Event, File};
 use crate::recipe::Recipe;
+use crate::{Error, Result};
 
 /// `run.json`: where a run comes from and how it went.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -51,10 +53,48 @@ pub struct DataFile {
 }
 
 impl Record {
+    /// Reads a `run.json`; `place` names it in errors.
+    ///
+    /// # Errors
+    /// What is no record.
+    pub fn from_json(place: &str, bytes: &[u8]) -> Result<Self> {
+        let record: Self = serde_json::from_slice(bytes)
+            .map_err(|e| Error::input(place, format!("is not a run's record ({e})"), "give another run folder"))?;
+        if !(record.seconds.is_finite() && record.seconds >= 0.0) {
+            return Err(Error::input(format!("{place}: seconds"), format!("{} is no length of time", record.seconds), "give 0 or more"));
+        }
+        Ok(record)
+    }
+
     /// As it is written.
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("a record is plain data") + "\n"
     }
+}
+
+/// The events of an `events.jsonl`, oldest first, of whatever version; `place` names the file in errors. A last line without an end is
+/// what a killed run was writing, and is left out.
+///
+/// # Errors
+/// The first line that is no event.
+pub fn events(place: &str, bytes: &[u8]) -> Result<Vec<Value>> {
+    let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    let mut events = Vec::new();
+    for (i, line) in bytes[..whole].split(|&byte| byte == b'\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty()) {
+        let broken = |problem: String| {
+            Error::input(
+                format!("{place}:{}", i + 1),
+                format!("is not an event ({problem})"),
+                "remove the line, or give another run folder",
+            )
+        };
+        let event: Value = serde_json::from_slice(line).map_err(|e| broken(e.to_string()))?;
+        if !event["event"].is_string() {
+            return Err(broken("it has no `event`".into()));
+        }
+        events.push(event);
+    }
+    Ok(events)
 }
 
 /// A run folder without checkpoints, as the command line writes one: `recipe.toml`, `run.json`, `events.jsonl`, `samples.jsonl` and
@@ -101,6 +141,14 @@ mod tests {
     use crate::recipe::Stage;
 
     #[test]
+    fn a_line_that_is_no_event_is_named_and_half_a_last_line_is_not() {
+        let read = |text: &str| super::events("e", text.as_bytes()).map(|events| events.len()).map_err(|error| error.to_string());
+        assert_eq!(read("{\"event\":\"later\"}\n\n{\"event\":\"step\"}\n{\"ev"), Ok(2));
+        assert!(read("{\"event\":\"step\"}\nnonsense\n").unwrap_err().starts_with("e:2: is not an event"));
+        assert!(read("{\"step\":1}\n").unwrap_err().contains("no `event`"));
+    }
+
+    #[test]
     fn a_folder_tells_what_the_run_said() {
         let events = [
             Event::Started { stage: "own sft".into(), total_steps: 2, parameters: 7, device: "GPU".into() },
@@ -117,6 +165,7 @@ mod tests {
         assert_eq!(said, ("sft", "finished", "GPU", 7, 2, 1.5));
         assert_eq!(text("events.jsonl").lines().count(), 5);
         assert!(text("events.jsonl").starts_with(r#"{"event":"started","stage":"sft""#));
+        assert_eq!(super::events("events.jsonl", text("events.jsonl").as_bytes()).unwrap().len(), 5);
         assert_eq!(text("samples.jsonl").lines().count(), 1);
         assert_eq!((text("recipe.toml"), text("model/config.json").as_str()), (Recipe::default_for(Stage::Sft).to_toml(), "{}"));
     }

@@ -39,3 +39,6 @@ mod lesson;
 
 #[path = "suite/numbers.rs"]
 mod numbers;
+
+#[path = "suite/fuzz.rs"]
+mod fuzz;

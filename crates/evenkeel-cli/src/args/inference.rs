@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::DeviceFlag;
+use super::{DeviceFlag, at_least_one};
 
 /// Sampling, named as in `generation_config.json`; what is not given comes from the model's own file.
 #[derive(Debug, Clone, Default, Args)]
@@ -57,7 +57,7 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
     /// Prompts per batch
-    #[arg(long, default_value_t = 16, value_name = "N")]
+    #[arg(long, default_value_t = 16, value_name = "N", value_parser = at_least_one())]
     pub batch_size: usize,
     /// Give --prompt to the model as it is, without its chat template
     #[arg(long)]
@@ -115,10 +115,10 @@ pub struct ScoreArgs {
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
     /// Longest sequence in tokens
-    #[arg(long, default_value_t = 1024, value_name = "N")]
+    #[arg(long, default_value_t = 1024, value_name = "N", value_parser = at_least_one())]
     pub max_length: usize,
     /// Rows per batch
-    #[arg(long, default_value_t = 8, value_name = "N")]
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = at_least_one())]
     pub batch_size: usize,
     /// Count and list bad rows instead of stopping at the first
     #[arg(long)]
@@ -153,10 +153,10 @@ pub struct EvalArgs {
     #[arg(long, value_name = "DIR")]
     pub reward_model: Option<PathBuf>,
     /// Longest sequence in tokens
-    #[arg(long, default_value_t = 1024, value_name = "N")]
+    #[arg(long, default_value_t = 1024, value_name = "N", value_parser = at_least_one())]
     pub max_length: usize,
     /// Rows per batch
-    #[arg(long, default_value_t = 8, value_name = "N")]
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = at_least_one())]
     pub batch_size: usize,
     /// Count and list bad rows instead of stopping at the first
     #[arg(long)]

@@ -5,6 +5,7 @@ mod training;
 
 use std::path::PathBuf;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use evenkeel_core::recipe::Stage;
 
@@ -76,6 +77,11 @@ pub enum DeviceFlag {
     Gpu,
     /// The CPU
     Cpu,
+}
+
+/// A number of things that 0 makes no sense of.
+fn at_least_one() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
 }
 
 /// The stages as `recipe` takes them.
@@ -157,7 +163,7 @@ pub struct DataArgs {
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
     /// Longest sequence in tokens
-    #[arg(long, default_value_t = 1024, value_name = "N")]
+    #[arg(long, default_value_t = 1024, value_name = "N", value_parser = at_least_one())]
     pub max_length: usize,
     /// Rows to show
     #[arg(long, default_value_t = 3, value_name = "N")]

@@ -99,7 +99,7 @@ impl Rows {
 
     /// What needs no sampling.
     fn measure(&self, args: &EvalArgs, model: &Pretrained, reference: Option<&Pretrained>) -> Result<Metrics> {
-        let batch = args.batch_size.max(1);
+        let batch = args.batch_size;
         let (sequences, preferences): (Vec<&Sequence>, Vec<&Preference>) =
             (self.sequences.iter().collect(), self.preferences.iter().collect());
         let score = model.model.head == Head::Score;
@@ -172,7 +172,7 @@ fn sampled(
     pollster::block_on(async {
         let mut trainer = PpoTrainer::new(&recipe, &model.model, anchor, source, None, prompts.to_vec(), &sampling.stop).await?;
         trainer.text = model.text.clone();
-        for (index, chunk) in prompts.chunks(args.batch_size.max(1)).enumerate() {
+        for (index, chunk) in prompts.chunks(args.batch_size).enumerate() {
             let rollout = trainer.rollout_on("eval", index as u64, chunk).await?;
             scores.extend(trainer.score(&rollout).await?.iter().map(|(raw, _)| *raw));
             let [logprobs, ref_logprobs] = rollout.logprobs().await?;

@@ -88,9 +88,9 @@ fn stream(pretrained: &Pretrained, text: &Text, prompt: &Prompt, sampling: &Samp
 }
 
 fn json_lines(args: &GenerateArgs, pretrained: &Pretrained, prompts: &[Prompt], sampling: &Sampling) -> Result<()> {
-    for (batch, chunk) in prompts.chunks(args.batch_size.max(1)).enumerate() {
+    for (batch, chunk) in prompts.chunks(args.batch_size).enumerate() {
         let ids: Vec<Vec<u32>> = chunk.iter().map(|p| p.ids.clone()).collect();
-        let seeds: Vec<u64> = (0..chunk.len()).map(|i| seed(args, batch * args.batch_size.max(1) + i)).collect();
+        let seeds: Vec<u64> = (0..chunk.len()).map(|i| seed(args, batch * args.batch_size + i)).collect();
         let completions = pollster::block_on(generate(&pretrained.model, &ids, sampling, &seeds, &mut |_, _| {}))?;
         for (prompt, completion) in chunk.iter().zip(completions) {
             output::line(&object(pretrained.text.as_ref(), prompt, &completion).to_string())?;

@@ -1,5 +1,7 @@
 //! `evenkeel report`: run folders drawn as one page.
 
+use std::io::ErrorKind;
+
 use anyhow::Result;
 
 use crate::args::ReportArgs;
@@ -9,6 +11,12 @@ use crate::{files, report};
 pub fn run(args: &ReportArgs) -> Result<()> {
     let page = report::page_of_runs(&args.runs)?;
     let out = args.out.clone().unwrap_or_else(|| args.runs[0].join("report.html"));
-    files::write_atomic(&out, page.render().as_bytes())?;
+    if out.is_dir() {
+        return Err(files::unwritable("--out", &out, ErrorKind::IsADirectory.into()));
+    }
+    files::write_atomic(&out, page.render().as_bytes()).map_err(|e| match e.downcast::<std::io::Error>() {
+        Ok(e) => files::unwritable("--out", &out, e),
+        Err(e) => e,
+    })?;
     crate::output::line(&out.display().to_string())
 }

@@ -23,7 +23,7 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
     let model = folder.load(&selected)?.model;
 
     let mut reader = RowReader::new(args.data.display().to_string(), data_file::policy(args.skip_bad_rows));
-    let mut pending = Pending { model: &model, size: args.batch_size.max(1), items: Vec::new() };
+    let mut pending = Pending { model: &model, size: args.batch_size, items: Vec::new() };
     let take = |rows: Vec<NumberedRow>, reader: &mut RowReader, pending: &mut Pending| -> Result<()> {
         for NumberedRow { line, row, .. } in rows {
             match Item::of(&encoder, &row) {

@@ -79,6 +79,7 @@ fn open_folder(args: &TrainArgs, recipe: &Recipe, record: Record) -> Result<(Run
         eprintln!("run folder: {}", folder.path().display());
         return Ok((folder, None));
     };
+    event_log::check(path)?;
     let folder = RunFolder::reopen(path, &toml, &record)?;
     eprintln!("run folder: {}", folder.path().display());
     let mut store = FileStore::new(path);

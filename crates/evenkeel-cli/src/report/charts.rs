@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use plotters::prelude::*;
 
-/// Points of one line. Values that are not finite are left out.
+/// Points of one line. Values that are not finite, or of no use to anybody, are left out.
 #[derive(Debug, Clone, Default)]
 pub struct Series {
     /// Shown in the legend.
@@ -36,6 +36,10 @@ pub struct Chart<'a> {
 const SIZE: (u32, u32) = (640, 320);
 /// More points than this cannot be told apart at `SIZE`; every k-th is drawn.
 const MOST_POINTS: usize = 800;
+/// Far beyond any metric; differences of such numbers are still finite.
+const LARGEST: f64 = 1e100;
+/// Axes that are narrower than this share of their numbers have no ticks between which rounding can tell.
+const NARROWEST: f64 = 1e-6;
 /// Okabe & Ito 2008: told apart by colour-blind readers, on white and on black.
 const PALETTE: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
@@ -93,7 +97,8 @@ impl Chart<'_> {
 }
 
 fn thinned(series: &Series) -> Series {
-    let finite: Vec<(f64, f64)> = series.points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
+    let drawable = |value: f64| value.abs() <= LARGEST; // false for NaN
+    let finite: Vec<(f64, f64)> = series.points.iter().copied().filter(|&(x, y)| drawable(x) && drawable(y)).collect();
     let stride = finite.len().div_ceil(MOST_POINTS).max(1);
     let last = finite.len().saturating_sub(1);
     Series::new(series.name.clone(), finite.into_iter().enumerate().filter(|(i, _)| i % stride == 0 || *i == last).map(|(_, p)| p))
@@ -103,7 +108,8 @@ fn thinned(series: &Series) -> Series {
 fn range(series: &[Series], axis: impl Fn(&(f64, f64)) -> f64) -> Range<f64> {
     let values = series.iter().flat_map(|s| &s.points).map(axis);
     let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
-    let margin = if high > low { (high - low) * 0.04 } else { low.abs().max(1.0) * 0.5 };
+    let narrow = low.abs().max(high.abs()) * NARROWEST;
+    let margin = if high > low { ((high - low) * 0.04).max(narrow) } else { low.abs().max(1.0) * 0.5 };
     low - margin..high + margin
 }
 
@@ -157,6 +163,17 @@ mod tests {
     fn nothing_to_draw_is_said() {
         assert_eq!(chart("kl").svg(&[Series::new("x", [(1.0, f64::NAN)])]), "<p>kl: no points.</p>");
         assert!(chart("flat").svg(&[Series::new("x", [(1.0, 0.0), (2.0, 0.0)])]).contains("<polyline"));
+    }
+
+    #[test]
+    fn any_numbers_can_be_drawn() {
+        let odd = [f64::MAX, f64::MIN, 1e100, -1e100, 1e16, 1e16 + 2.0, 1.0, 1.0 + f64::EPSILON, f64::MIN_POSITIVE, 5e-324, 0.0, -0.0];
+        for a in odd {
+            for b in odd {
+                let svg = chart("odd").svg(&[Series::new("x", [(1.0, a), (2.0, b)]), Series::new("y", [(a, 1.0), (b, 2.0)])]);
+                assert!(svg.len() < 1 << 16 && !svg.contains("NaN"), "{a} {b}: {svg:.2000}");
+            }
+        }
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub(crate) struct Splitter {
     cap: usize,
     /// Bytes of a byte-order mark seen at the very start.
     bom_seen: usize,
+    /// Nothing was read yet.
+    untouched: bool,
 }
 
 enum Mode {
@@ -47,10 +49,10 @@ const BOM: [u8; 3] = [0xEF, 0xBB, 0xBF];
 
 impl Splitter {
     pub fn new(cap: usize) -> Self {
-        Self { mode: Mode::Start, row: Vec::new(), row_line: 1, line: 1, overflow: false, cap, bom_seen: 0 }
+        Self { mode: Mode::Start, row: Vec::new(), row_line: 1, line: 1, overflow: false, cap, bom_seen: 0, untouched: true }
     }
 
-    /// Takes the next bytes of the file and returns the rows that they complete.
+    /// Takes the next bytes of the file and returns the rows that they complete, and a fault for each that grows too long, at once.
     pub fn push(&mut self, mut bytes: &[u8]) -> Vec<Piece> {
         let mut out = Vec::new();
         while let Some(&byte) = bytes.first() {
@@ -93,8 +95,15 @@ impl Splitter {
 
     /// Decides between JSONL and an array by the first byte that is neither blank nor part of a byte-order mark.
     fn start(&mut self, byte: u8) {
-        if self.bom_seen < BOM.len() && byte == BOM[self.bom_seen] {
+        if self.bom_seen < BOM.len() && byte == BOM[self.bom_seen] && (self.bom_seen > 0 || self.untouched) {
             self.bom_seen += 1;
+            return;
+        }
+        self.untouched = false;
+        if (1..BOM.len()).contains(&self.bom_seen) {
+            // It was none: the row begins with these bytes, and is no UTF-8.
+            self.row.extend_from_slice(&BOM[..self.bom_seen]);
+            self.mode = Mode::Lines;
             return;
         }
         match byte {
@@ -113,10 +122,10 @@ impl Splitter {
 
     fn take_line<'b>(&mut self, bytes: &'b [u8], out: &mut Vec<Piece>) -> &'b [u8] {
         let Some(end) = bytes.iter().position(|&b| b == b'\n') else {
-            self.append(bytes);
+            self.append(bytes, out);
             return &[];
         };
-        self.append(&bytes[..end]);
+        self.append(&bytes[..end], out);
         out.extend(self.flush());
         self.line += 1;
         self.row_line = self.line;
@@ -152,7 +161,7 @@ impl Splitter {
             return;
         }
         scan.step(byte);
-        self.append(&[byte]);
+        self.append(&[byte], out);
     }
 
     fn closed_byte(&mut self, byte: u8, out: &mut Vec<Piece>) {
@@ -172,10 +181,15 @@ impl Splitter {
         Piece { line: self.row_line, content: Err(Fault::new("", problem, remedy)) }
     }
 
-    fn append(&mut self, bytes: &[u8]) {
-        if self.overflow || self.row.len() + bytes.len() > self.cap {
+    /// A row that grows too long is said once; what is left of it is passed over.
+    fn append(&mut self, bytes: &[u8], out: &mut Vec<Piece>) {
+        if self.overflow {
+            return;
+        }
+        if self.row.len() + bytes.len() > self.cap {
             self.overflow = true;
             self.row = Vec::new();
+            out.push(self.fault(&format!("the row is longer than {} bytes", self.cap), "write one row a line (or split this one)"));
         } else {
             self.row.extend_from_slice(bytes);
         }
@@ -183,18 +197,8 @@ impl Splitter {
 
     /// The row gathered so far; `None` for a blank one.
     fn flush(&mut self) -> Option<Piece> {
-        let overflow = std::mem::take(&mut self.overflow);
+        self.overflow = false; // it was said
         let row = std::mem::take(&mut self.row);
-        if overflow {
-            return Some(Piece {
-                line: self.row_line,
-                content: Err(Fault::new(
-                    "",
-                    format!("the row is longer than {} bytes", self.cap),
-                    "write one row a line (or split this one)",
-                )),
-            });
-        }
         let blank = row.iter().all(u8::is_ascii_whitespace);
         (!blank).then_some(Piece { line: self.row_line, content: Ok(row) })
     }
@@ -213,7 +217,7 @@ impl Scan {
         }
         match byte {
             b'"' => self.in_string = true,
-            b'{' | b'[' => self.depth += 1,
+            b'{' | b'[' => self.depth = self.depth.saturating_add(1),
             b'}' | b']' => self.depth = self.depth.saturating_sub(1),
             _ => {}
         }
@@ -275,5 +279,25 @@ mod tests {
         let long = problems("{}\n{\"a\":\"0123456789\"}\n{}\n");
         assert_eq!((long.len(), long[0].0), (1, 2));
         assert!(long[0].1.contains("longer than 12 bytes"));
+        assert_eq!(problems("[{},{\"a\":\"0123456789\"}]").len(), 1);
+    }
+
+    #[test]
+    fn a_row_that_grows_too_long_is_said_before_it_ends() {
+        let mut splitter = Splitter::new(12);
+        assert!(splitter.push(b"{\"a\":\"01234").is_empty());
+        assert_eq!(splitter.push(b"56789").len(), 1);
+        assert_eq!(splitter.push(&[b'x'; 1 << 16]).len(), 0);
+        let after = splitter.push(b"\n{}\n");
+        assert!(matches!(&after[..], [Piece { line: 2, content: Ok(row) }] if row == b"{}"));
+    }
+
+    #[test]
+    fn half_a_byte_order_mark_is_no_mark() {
+        for file in [&b"\xEF\xBB{}\n"[..], b"\xEF\n{}", b" \xEF\xBB\xBF{}\n"] {
+            let mut splitter = Splitter::new(100);
+            let first = splitter.push(file).remove(0).content.unwrap();
+            assert!(String::from_utf8(first.clone()).is_err() || first.starts_with(&BOM), "{first:?}");
+        }
     }
 }

@@ -11,6 +11,11 @@ use crate::{Error, Result};
 pub const SUPPORTED: &str =
     "supported are llama, qwen2, qwen3 and gpt2, as *ForCausalLM (GPT2LMHeadModel) or *ForSequenceClassification with one label";
 
+/// No decoder of these families is deeper, longer or larger; what says so is a broken file, and even listing its parameters would fill the memory.
+const MOST_LAYERS: usize = 4096;
+const MOST_POSITIONS: usize = 1 << 20;
+const MOST_PARAMETERS: u128 = 1 << 44;
+
 /// The attention kernel's limit, which keeps two tiles of rows in the browser's 16 KiB of workgroup memory.
 const LARGEST_HEAD: usize = 128;
 
@@ -140,16 +145,41 @@ impl ModelConfig {
         if self.arch != Arch::Gpt2 && !self.head_dim.is_multiple_of(2) {
             return bad("head_dim", format!("{} is odd", self.head_dim), "rotary positions need an even size");
         }
-        for (key, id) in [("bos_token_id", self.bos), ("pad_token_id", self.pad)] {
-            if let Some(id) = id
-                && id as usize >= self.vocab_size
-            {
-                let problem = format!("{id} is outside the vocabulary of {}", self.vocab_size);
+        let ids = [("bos_token_id", self.bos.as_slice()), ("eos_token_id", &self.eos[..]), ("pad_token_id", self.pad.as_slice())];
+        for (key, ids) in ids {
+            if let Some(problem) = outside(ids, self.vocab_size) {
                 return bad(key, problem, "set it to a token of the model");
             }
         }
+        let [layers, positions] = match self.arch {
+            Arch::Gpt2 => ["n_layer", "n_positions"],
+            _ => ["num_hidden_layers", "max_position_embeddings"],
+        };
+        for (key, size, most) in [(layers, self.num_layers, MOST_LAYERS), (positions, self.max_positions, MOST_POSITIONS)] {
+            if size > most {
+                return bad(key, format!("{size} is more than the {most} that any known model has"), "correct it");
+            }
+        }
+        let parameters = self.most_parameters();
+        if parameters > MOST_PARAMETERS {
+            let problem = format!("the sizes make about {parameters} parameters");
+            return Err(Error::input(place, problem, "correct hidden_size, intermediate_size, vocab_size and the number of layers"));
+        }
         Ok(())
     }
+
+    /// The matrices' elements, counted without listing them and without overflow.
+    fn most_parameters(&self) -> u128 {
+        let [v, d, f, layers] = [self.vocab_size, self.hidden_size, self.intermediate_size, self.num_layers].map(|size| size as u128);
+        let heads = (2 * (self.num_heads + self.num_kv_heads) * self.head_dim) as u128;
+        2 * v * d + layers * d * (heads + 3 * f)
+    }
+}
+
+/// What is wrong with the first id that is no token of the vocabulary.
+pub(super) fn outside(ids: &[u32], vocab_size: usize) -> Option<String> {
+    let id = ids.iter().find(|&&id| id as usize >= vocab_size)?;
+    Some(format!("{id} is outside the vocabulary of {vocab_size}"))
 }
 
 /// Family by `model_type` and class; refuses what is not supported, quantised weights and several labels.

@@ -19,9 +19,14 @@ impl<'a> Fields<'a> {
         Self { place, object }
     }
 
+    /// Where `key` stands, for errors.
+    pub fn at(&self, key: &str) -> String {
+        format!("{}: {key}", self.place)
+    }
+
     /// An error at `key`.
     pub fn problem(&self, key: &str, problem: &str, remedy: &str) -> Error {
-        Error::input(format!("{}: {key}", self.place), problem, remedy)
+        Error::input(self.at(key), problem, remedy)
     }
 
     fn get(&self, key: &str) -> Option<&'a Value> {

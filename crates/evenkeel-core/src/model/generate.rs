@@ -36,6 +36,8 @@ pub async fn generate(
 ) -> Result<Vec<Completion>> {
     assert_eq!(prompts.len(), seeds.len(), "one seed a prompt");
     check(model, prompts, sampling)?;
+    // No row outgrows the context, whatever is asked for; room is made for what can come.
+    let sampling = &Sampling { max_new_tokens: sampling.max_new_tokens.min(model.config.max_positions), ..sampling.clone() };
     let empty = Completion { ids: Vec::new(), finished: false };
     let mut completions = vec![empty; prompts.len()];
     if prompts.is_empty() {

@@ -66,7 +66,7 @@ pub fn load(files: &dyn ModelFiles, device: &Device) -> Result<Pretrained> {
     let head = config.head();
     let params = folder.weights(&config, head, device)?;
     let sampling = match folder.read(GENERATION)? {
-        Some(bytes) => Sampling::from_json(&folder.at(GENERATION), &bytes, &config.eos)?,
+        Some(bytes) => Sampling::from_json(&folder.at(GENERATION), &bytes, &config)?,
         None => Sampling { do_sample: false, stop: config.eos.clone(), ..Sampling::default() },
     };
     let text = folder.text(&config)?;
@@ -137,13 +137,20 @@ impl Folder<'_> {
         if !self.has(WEIGHTS_INDEX) {
             return Err(Error::input(self.at(WEIGHTS), "is missing", remedy));
         }
-        let index: Value = serde_json::from_slice(&self.need(WEIGHTS_INDEX, remedy)?).unwrap_or(Value::Null);
+        let again = "download the model again";
+        let index: Value = serde_json::from_slice(&self.need(WEIGHTS_INDEX, remedy)?)
+            .map_err(|e| Error::input(self.at(WEIGHTS_INDEX), format!("not JSON ({e})"), again))?;
         let names = index.get("weight_map").and_then(Value::as_object).map(|map| map.values().map(Value::as_str));
         let names: Option<BTreeSet<&str>> = names.and_then(Iterator::collect);
-        match names {
-            Some(names) if !names.is_empty() => Ok(names.into_iter().map(str::to_owned).collect()),
-            _ => Err(Error::input(self.at(WEIGHTS_INDEX), "has no weight_map of tensor to file", "download the model again")),
+        let names = names
+            .filter(|names| !names.is_empty())
+            .ok_or_else(|| Error::input(self.at(WEIGHTS_INDEX), "has no weight_map of tensor to file", again))?;
+        // A shard lies beside its index.
+        if let Some(name) = names.iter().find(|name| name.contains(['/', '\\']) || **name == "..") {
+            let problem = format!("names `{name}`, which is no file in this folder");
+            return Err(Error::input(self.at(WEIGHTS_INDEX), problem, "do not trust this model; download it from its source"));
         }
+        Ok(names.into_iter().map(str::to_owned).collect())
     }
 
     fn text(&self, config: &ModelConfig) -> Result<Option<Text>> {
@@ -157,8 +164,10 @@ impl Folder<'_> {
             chat_template: self.read("chat_template.jinja")?,
         };
         let text = Text::from_files(&self.place, files)?.with_fallback_ids(config.bos, config.eos.first().copied(), config.pad);
-        if text.vocab_size() > config.vocab_size {
-            let problem = format!("knows ids up to {}, but the model's vocabulary has {}", text.vocab_size() - 1, config.vocab_size);
+        // What it puts around every text has ids of its own, which need not be in its vocabulary.
+        let size = text.encode("", true)?.into_iter().map(|id| id as usize + 1).fold(text.vocab_size(), usize::max);
+        if size > config.vocab_size {
+            let problem = format!("knows ids up to {}, but the model's vocabulary has {}", size - 1, config.vocab_size);
             return Err(Error::input(self.at("tokenizer.json"), problem, "use the tokenizer that belongs to the model"));
         }
         Ok(Some(text))

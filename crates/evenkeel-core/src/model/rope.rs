@@ -60,6 +60,14 @@ fn stretched(frequency: f64, s: &RopeStretch) -> f64 {
     (1.0 - kept) * frequency / s.factor + kept * frequency
 }
 
+/// A base below 1 turns faster the higher the pair of numbers, and 0 leads to infinite angles.
+fn checked_theta(fields: &Fields, theta: f64) -> Result<f64> {
+    if theta >= 1.0 {
+        return Ok(theta);
+    }
+    Err(fields.problem("rope_theta", &format!("{theta} is no base of rotary positions"), "give 1 or more, such as 10000.0"))
+}
+
 /// θ and stretching from `rope_parameters` (transformers 5) or `rope_theta` and `rope_scaling` (before).
 pub fn from_config(fields: &Fields) -> Result<(f64, Option<RopeStretch>)> {
     const DEFAULT_THETA: f64 = 10_000.0;
@@ -72,10 +80,11 @@ pub fn from_config(fields: &Fields) -> Result<(f64, Option<RopeStretch>)> {
         None => ("rope_scaling", fields.object("rope_scaling")?),
     };
     let Some(object) = object else {
-        return Ok((outer_theta.unwrap_or(DEFAULT_THETA), None));
+        return Ok((checked_theta(fields, outer_theta.unwrap_or(DEFAULT_THETA))?, None));
     };
-    let inner = Fields::new(key, object);
-    let theta = inner.optional_number("rope_theta")?.or(outer_theta).unwrap_or(DEFAULT_THETA);
+    let place = fields.at(key);
+    let inner = Fields::new(&place, object);
+    let theta = checked_theta(fields, inner.optional_number("rope_theta")?.or(outer_theta).unwrap_or(DEFAULT_THETA))?;
     if inner.number_or("partial_rotary_factor", 1.0)? != 1.0 {
         return Err(fields.problem(key, "partly rotated heads are not supported", "only partial_rotary_factor 1.0 is"));
     }

@@ -4,6 +4,7 @@ use evenkeel_kernels::sampling::Settings;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::config::{ModelConfig, outside};
 use super::fields::Fields;
 use crate::{Error, Result};
 
@@ -55,15 +56,15 @@ impl Sampling {
             ("max_new_tokens", self.max_new_tokens >= 1, "must be at least 1".to_owned()),
             (
                 "temperature",
-                self.temperature.is_finite() && self.temperature > 0.0,
-                format!("{} is not above 0; for greedy decoding set do_sample = false", self.temperature),
+                self.temperature.is_finite() && self.temperature > 0.0 && self.temperature.recip().is_finite(),
+                format!("{} is not above 0, or is too near it; for greedy decoding set do_sample = false", self.temperature),
             ),
             ("top_p", self.top_p > 0.0 && self.top_p <= 1.0, format!("{} is not in (0, 1]", self.top_p)),
             ("min_p", (0.0..=1.0).contains(&self.min_p), format!("{} is not in [0, 1]", self.min_p)),
             (
                 "repetition_penalty",
-                self.repetition_penalty.is_finite() && self.repetition_penalty > 0.0,
-                format!("{} is not above 0", self.repetition_penalty),
+                self.repetition_penalty.is_finite() && self.repetition_penalty > 0.0 && self.repetition_penalty.recip().is_finite(),
+                format!("{} is not above 0, or is too near it", self.repetition_penalty),
             ),
         ];
         checks.into_iter().filter(|(_, fine, _)| !fine).map(|(field, _, problem)| (field, problem)).collect()
@@ -78,7 +79,7 @@ impl Sampling {
     }
 
     /// From `generation_config.json`, with transformers' defaults for what it leaves out (greedy; top_k 50 if sampling).
-    pub(super) fn from_json(place: &str, bytes: &[u8], stop: &[u32]) -> Result<Self> {
+    pub(super) fn from_json(place: &str, bytes: &[u8], config: &ModelConfig) -> Result<Self> {
         let object: Map<String, Value> = serde_json::from_slice(bytes)
             .map_err(|e| Error::input(place, format!("not a JSON object ({e})"), "correct or remove the file"))?;
         let fields = Fields::new(place, &object);
@@ -86,21 +87,28 @@ impl Sampling {
         let default = Self::default();
         let number = |key: &str, default: f32| Ok::<_, Error>(fields.number_or(key, f64::from(default))? as f32);
         let own_stop = fields.tokens("eos_token_id")?;
+        if let Some(problem) = outside(&own_stop, config.vocab_size) {
+            return Err(fields.problem("eos_token_id", &problem, "set it to a token of the model"));
+        }
+        let top_k = fields.number_or("top_k", if do_sample { 50.0 } else { 0.0 })?;
+        if top_k.fract() != 0.0 {
+            return Err(fields.problem("top_k", &format!("{top_k} is not a whole number"), "give a whole number; 0 for all"));
+        }
         let sampling = Self {
             max_new_tokens: fields.size_or("max_new_tokens", default.max_new_tokens)?,
             do_sample,
             temperature: number("temperature", 1.0)?,
-            top_k: fields.number_or("top_k", if do_sample { 50.0 } else { 0.0 })? as usize,
+            top_k: top_k as usize,
             top_p: number("top_p", 1.0)?,
             min_p: number("min_p", 0.0)?,
             repetition_penalty: number("repetition_penalty", 1.0)?,
-            stop: if own_stop.is_empty() { stop.to_vec() } else { own_stop },
+            stop: if own_stop.is_empty() { config.eos.clone() } else { own_stop },
         };
         // A greedy configuration may carry a temperature of 0 that nothing reads.
-        if do_sample {
-            sampling.check()?;
+        match sampling.problems().into_iter().next().filter(|_| do_sample) {
+            Some((field, problem)) => Err(fields.problem(field, &problem, "correct it")),
+            None => Ok(sampling),
         }
-        Ok(sampling)
     }
 
     /// `generation_config.json`, leaving out what is transformers' default.

@@ -39,7 +39,12 @@ impl<'a> Gathering<'a> {
             }
         }
         for (at, view) in wanted {
-            self.assembly.put(at, &decode(&view));
+            let values = decode(&view);
+            if let Some(i) = values.iter().position(|value| !value.is_finite()) {
+                let problem = format!("number {i} is {}", values[i]);
+                return Err(Error::input(format!("{place}: {}", self.slots[at].name), problem, "download or save the model again"));
+            }
+            self.assembly.put(at, &values);
             self.found.insert(at);
         }
         Ok(())

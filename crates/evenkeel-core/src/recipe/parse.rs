@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{Recipe, Stage};
+use crate::sentence;
 
 /// One thing wrong with a recipe: the setting's path and a sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +16,7 @@ pub struct Problem {
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.path, self.message)
+        write!(f, "{}: {}", sentence(&self.path), sentence(&self.message))
     }
 }
 

@@ -2,6 +2,10 @@
 
 use super::{Dpo, DpoLoss, Ppo, Problem, Recipe, Training};
 
+/// Rows, tokens or passes that may be asked for; their products must not overflow, and no device holds as many.
+const MOST: usize = 1 << 20;
+const MOST_EPOCHS: f64 = 1e6;
+
 impl Recipe {
     /// Everything out of range, with its path; empty when the recipe can run.
     pub fn problems(&self) -> Vec<Problem> {
@@ -24,10 +28,11 @@ impl Recipe {
 
 fn training(check: &mut Check, t: &Training) {
     check.at_least_zero("training.learning_rate", t.learning_rate);
-    check.above_zero("training.num_train_epochs", t.num_train_epochs);
-    check.that(t.per_device_train_batch_size >= 1, "training.per_device_train_batch_size", t.per_device_train_batch_size, "at least 1");
-    check.that(t.per_device_eval_batch_size >= 1, "training.per_device_eval_batch_size", t.per_device_eval_batch_size, "at least 1");
-    check.that(t.gradient_accumulation_steps >= 1, "training.gradient_accumulation_steps", t.gradient_accumulation_steps, "at least 1");
+    let epochs = t.num_train_epochs;
+    check.that(epochs > 0.0 && epochs <= MOST_EPOCHS, "training.num_train_epochs", epochs, "above 0 and at most 1000000");
+    check.count("training.per_device_train_batch_size", t.per_device_train_batch_size);
+    check.count("training.per_device_eval_batch_size", t.per_device_eval_batch_size);
+    check.count("training.gradient_accumulation_steps", t.gradient_accumulation_steps);
     check.that((0.0..=1.0).contains(&t.warmup_ratio), "training.warmup_ratio", t.warmup_ratio, "in [0, 1]");
     check.at_least_zero("training.weight_decay", t.weight_decay);
     check.that((0.0..1.0).contains(&t.adam_beta1), "training.adam_beta1", t.adam_beta1, "in [0, 1)");
@@ -51,10 +56,10 @@ fn dpo(check: &mut Check, d: &Dpo) {
 }
 
 fn ppo(check: &mut Check, p: &Ppo) {
-    check.that(p.rollout_batch_size >= 1, "ppo.rollout_batch_size", p.rollout_batch_size, "at least 1");
-    check.that(p.response_length >= 1, "ppo.response_length", p.response_length, "at least 1");
+    check.count("ppo.rollout_batch_size", p.rollout_batch_size);
+    check.count("ppo.response_length", p.response_length);
     check.above_zero("ppo.temperature", p.temperature);
-    check.that(p.num_ppo_epochs >= 1, "ppo.num_ppo_epochs", p.num_ppo_epochs, "at least 1");
+    check.count("ppo.num_ppo_epochs", p.num_ppo_epochs);
     let minibatches = (1..=p.rollout_batch_size).contains(&p.num_mini_batches);
     check.that(minibatches, "ppo.num_mini_batches", p.num_mini_batches, "between 1 and ppo.rollout_batch_size");
     check.at_least_zero("ppo.kl_coef", p.kl_coef);
@@ -90,11 +95,15 @@ impl Check {
         }
     }
 
+    fn count(&mut self, path: &str, value: usize) {
+        self.that((1..=MOST).contains(&value), path, value, "at least 1 and at most 1048576");
+    }
+
     fn above_zero(&mut self, path: &str, value: f64) {
-        self.that(value > 0.0 && value.is_finite(), path, value, "above 0");
+        self.that(value as f32 > 0.0 && (value as f32).is_finite(), path, value, "above 0, and within float32");
     }
 
     fn at_least_zero(&mut self, path: &str, value: f64) {
-        self.that(value >= 0.0 && value.is_finite(), path, value, "0 or more");
+        self.that(value >= 0.0 && (value as f32).is_finite(), path, value, "0 or more, and within float32");
     }
 }

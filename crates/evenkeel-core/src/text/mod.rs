@@ -2,6 +2,7 @@
 //!
 //! Tokenisation is the tokenizers crate's; `template` renders chats as transformers does.
 
+mod guard;
 mod template;
 
 use std::ops::Range;
@@ -10,9 +11,14 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use tokenizers::Tokenizer;
 
+pub use guard::is_guarded;
 pub use template::{Message, Rendered};
 
 use crate::{Error, Result};
+
+const CONFIG: &str = "tokenizer_config.json";
+const SPECIAL_TOKENS: &str = "special_tokens_map.json";
+const TEMPLATE: &str = "chat_template.jinja";
 
 /// The bytes of a tokenizer's files. Only `tokenizer` must be there.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -42,6 +48,9 @@ pub struct Text {
     date: (i32, u32, u32),
 }
 
+/// The special tokens that templates know by name.
+const NAMED_TOKENS: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+
 #[derive(Debug, Clone, Copy, Default)]
 struct SpecialIds {
     bos: Option<u32>,
@@ -61,19 +70,20 @@ impl Text {
     /// `place` names the folder in errors.
     pub fn from_files(place: &str, files: TextFiles) -> Result<Self> {
         let at = format!("{place}/tokenizer.json");
-        let mut tokenizer = Tokenizer::from_bytes(&files.tokenizer)
+        guard::check_sizes(&at, &files.tokenizer)?;
+        let mut tokenizer = guard::guarded(&at, || Tokenizer::from_bytes(&files.tokenizer))?
             .map_err(|e| Error::input(&at, format!("cannot be read ({e})"), "download the tokenizer again"))?;
         // Truncation and padding are the batch's business; a file may carry settings of some past run.
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|e| Error::input(&at, format!("cannot be read ({e})"), "download the tokenizer again"))?;
-        let config = object(place, "tokenizer_config.json", files.config.as_deref())?;
-        let special = object(place, "special_tokens_map.json", files.special_tokens.as_deref())?;
-        let named = named_tokens(&config, &special);
+        let config = object(place, CONFIG, files.config.as_deref())?;
+        let special = object(place, SPECIAL_TOKENS, files.special_tokens.as_deref())?;
+        let named = named_tokens(place, &config, &special)?;
         let id = |name: &str| named.get(name).and_then(Value::as_str).and_then(|token| tokenizer.token_to_id(token));
         let ids = SpecialIds { bos: id("bos_token"), eos: id("eos_token"), pad: id("pad_token") };
         let template = match &files.chat_template {
-            Some(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
-            None => template::of_config(&config),
+            Some(bytes) => Some(template::of_file(&format!("{place}/{TEMPLATE}"), bytes)?),
+            None => template::of_config(&format!("{place}/{CONFIG}"), &config)?,
         };
         let mut text = Self {
             bos_rule: BosRule::Keep,
@@ -129,9 +139,9 @@ impl Text {
 
     /// Token ids with the bytes of `text` that each stands for (none for added ones).
     pub fn encode_offsets(&self, text: &str, special: bool) -> Result<Vec<(u32, Range<usize>)>> {
-        let encoding = self.tokenizer.encode(text, special).map_err(|e| {
-            Error::input(format!("{}/tokenizer.json", self.place), format!("cannot encode a text ({e})"), "report the text")
-        })?;
+        let place = format!("{}/tokenizer.json", self.place);
+        let encoding = guard::guarded(&place, || self.tokenizer.encode(text, special))?
+            .map_err(|e| Error::input(&place, format!("cannot encode a text ({e})"), "report the text"))?;
         let offsets = encoding.get_offsets().iter().map(|&(start, end)| start..end);
         let mut tokens: Vec<_> = encoding.get_ids().iter().copied().zip(offsets).collect();
         if special {
@@ -153,9 +163,10 @@ impl Text {
         Ok(tokens.into_iter().map(|(id, at)| (id, inside(&at))).unzip())
     }
 
-    /// Text of `ids`. `skip_special` leaves special tokens out. Unknown ids are left out.
+    /// Text of `ids`. `skip_special` leaves special tokens out. Unknown ids are left out; what cannot be decoded is empty.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> String {
-        self.tokenizer.decode(ids, skip_special).unwrap_or_default()
+        let decoded = guard::guarded(&self.place, || self.tokenizer.decode(ids, skip_special));
+        decoded.ok().and_then(|text| text.ok()).unwrap_or_default()
     }
 
     pub fn bos(&self) -> Option<u32> {
@@ -189,11 +200,7 @@ impl Text {
     /// The files to save with a model, by name.
     pub fn files(&self) -> Vec<(String, Vec<u8>)> {
         let files = &self.files;
-        let optional = [
-            ("tokenizer_config.json", &files.config),
-            ("special_tokens_map.json", &files.special_tokens),
-            ("chat_template.jinja", &files.chat_template),
-        ];
+        let optional = [(CONFIG, &files.config), (SPECIAL_TOKENS, &files.special_tokens), (TEMPLATE, &files.chat_template)];
         let optional = optional.into_iter().filter_map(|(name, bytes)| Some((name.to_owned(), bytes.clone()?)));
         std::iter::once(("tokenizer.json".to_owned(), files.tokenizer.clone())).chain(optional).collect()
     }
@@ -223,13 +230,25 @@ fn object(place: &str, name: &str, bytes: Option<&[u8]>) -> Result<Map<String, V
 }
 
 /// `bos_token`, `eos_token`, … as plain strings; either file may write a token as `{"content": …}`.
-fn named_tokens(config: &Map<String, Value>, special: &Map<String, Value>) -> Map<String, Value> {
-    let names = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
-    let text = |value: &Value| match value {
-        Value::String(token) => Some(Value::String(token.clone())),
-        Value::Object(token) => token.get("content").cloned(),
-        _ => None,
-    };
-    let find = |name: &&str| [config, special].iter().find_map(|file| file.get(*name).and_then(text));
-    names.iter().filter_map(|name| Some(((*name).to_owned(), find(name)?))).collect()
+fn named_tokens(place: &str, config: &Map<String, Value>, special: &Map<String, Value>) -> Result<Map<String, Value>> {
+    let mut named = Map::new();
+    for name in NAMED_TOKENS {
+        for (file, object) in [(CONFIG, config), (SPECIAL_TOKENS, special)] {
+            let token = match object.get(name) {
+                Some(Value::Object(token)) => token.get("content"),
+                other => other,
+            };
+            match token {
+                None | Some(Value::Null) => {}
+                Some(Value::String(text)) => {
+                    named.entry(name).or_insert_with(|| Value::String(text.clone()));
+                }
+                Some(other) => {
+                    let problem = format!("`{other}` is no token");
+                    return Err(Error::input(format!("{place}/{file}: {name}"), problem, "write the token's text, or null"));
+                }
+            }
+        }
+    }
+    Ok(named)
 }

@@ -9,7 +9,7 @@ use minijinja::{Environment, ErrorKind, State, context};
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
-use super::Text;
+use super::{NAMED_TOKENS, Text};
 use crate::{Error, Result};
 
 /// One turn of a chat.
@@ -33,6 +33,11 @@ const CLOSE: char = '\u{FDD1}';
 /// Marks where the final message ends. The space tells whether the template strips its messages.
 const FINAL_TAG: &str = "EVENKEEL_END_OF_FINAL_MESSAGE ";
 const TEMPLATE: &str = "chat";
+/// What a template may spend, in minijinja's measure: one for an instruction and for every 64 bytes that it handles. So much lets it
+/// handle each message dozens of times over, and is spent within a second.
+const FUEL: u64 = 1 << 20;
+const FUEL_PER_MESSAGE: u64 = 1 << 12;
+const FUEL_PER_BYTE: u64 = 1;
 const ADD_TEMPLATE: &str =
     "use an instruction-tuned model, give rows of prompt and completion, or set a template (chat_template.jinja beside the tokenizer)";
 
@@ -40,7 +45,7 @@ impl Text {
     /// The chat as text. `add_generation_prompt` opens the assistant's turn; `continue_final_message` leaves the last
     /// message open instead of ending its turn.
     pub fn render_chat(&self, messages: &[Message], add_generation_prompt: bool, continue_final_message: bool) -> Result<String> {
-        let environment = self.environment()?;
+        let environment = self.environment(messages)?;
         if !continue_final_message {
             return self.render(&environment, messages, add_generation_prompt, false);
         }
@@ -60,7 +65,7 @@ impl Text {
     /// The whole chat with the assistant's spans: by the template's `generation` tags where it has them, otherwise by
     /// rendering prefixes (what a turn adds after its generation prompt, without whitespace after its last token).
     pub fn render_chat_spans(&self, messages: &[Message]) -> Result<Rendered> {
-        let environment = self.environment()?;
+        let environment = self.environment(messages)?;
         if messages.iter().any(|m| m.content.contains([OPEN, CLOSE])) {
             return Err(self.refused("a message contains U+FDD0 or U+FDD1".into(), "remove these noncharacters"));
         }
@@ -85,8 +90,7 @@ impl Text {
         let turn = |m: &Message| Value::from_pairs([("role", m.role.as_str()), ("content", m.content.as_str())]);
         let (year, month, day) = self.date;
         let named = |name: &str| self.named.get(name).and_then(serde_json::Value::as_str).map(str::to_owned);
-        let tokens = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
-        let tokens = tokens.iter().filter_map(|name| Some((*name, Value::from(named(name)?))));
+        let tokens = NAMED_TOKENS.iter().filter_map(|name| Some((*name, Value::from(named(name)?))));
         let arguments = context! {
             messages => messages.iter().map(turn).collect::<Vec<_>>(),
             add_generation_prompt => open_turn,
@@ -98,16 +102,22 @@ impl Text {
         };
         let template = environment.get_template(TEMPLATE).expect("the template was added");
         template.render(arguments).map_err(|e| {
+            let e = root(&e);
             let reason = e.detail().map_or_else(|| e.to_string(), str::to_owned);
+            if e.kind() == ErrorKind::OutOfFuel {
+                return self.refused("does not come to an end, or writes too much".into(), "correct its loops");
+            }
             self.refused(format!("refuses this chat ({reason})"), "change the messages to what the template takes")
         })
     }
 
-    fn environment(&self) -> Result<Environment<'static>> {
+    /// Jinja as transformers sets it up, with enough fuel for a chat of these messages.
+    fn environment(&self, messages: &[Message]) -> Result<Environment<'static>> {
         let Some(source) = self.template.as_deref() else {
             return Err(Error::input(&self.place, "the tokenizer has no chat template", ADD_TEMPLATE));
         };
         let mut environment = Environment::new();
+        environment.set_fuel(Some(messages.iter().map(|m| FUEL_PER_MESSAGE + FUEL_PER_BYTE * m.content.len() as u64).sum::<u64>() + FUEL));
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.expect("Jinja's own delimiters are valid"));
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
@@ -126,16 +136,42 @@ impl Text {
     }
 }
 
-/// `chat_template` of `tokenizer_config.json`: a string, or a list of named templates of which `default` is taken.
-pub fn of_config(config: &Map<String, serde_json::Value>) -> Option<String> {
-    match config.get("chat_template")? {
-        serde_json::Value::String(template) => Some(template.clone()),
-        serde_json::Value::Array(named) => {
-            let default = named.iter().find(|entry| entry.get("name").is_some_and(|n| n == "default"))?;
-            default.get("template")?.as_str().map(str::to_owned)
-        }
-        _ => None,
+/// The error that a template's other errors are about: what happened in a macro or an included part.
+fn root(error: &minijinja::Error) -> &minijinja::Error {
+    let mut root = error;
+    while let Some(inner) = std::error::Error::source(root).and_then(|source| source.downcast_ref()) {
+        root = inner;
     }
+    root
+}
+
+/// `chat_template` of `tokenizer_config.json`: a string, or a list of named templates of which `default` is taken.
+pub fn of_config(place: &str, config: &Map<String, serde_json::Value>) -> Result<Option<String>> {
+    let template = match config.get("chat_template") {
+        Some(serde_json::Value::Array(named)) => {
+            let default = named.iter().find(|entry| entry.get("name").is_some_and(|n| n == "default"));
+            let Some(default) = default else { return Ok(None) };
+            default.get("template")
+        }
+        other => other,
+    };
+    match template {
+        None | Some(serde_json::Value::Null) => Ok(None),
+        Some(serde_json::Value::String(template)) => Ok(Some(template.clone())),
+        Some(_) => Err(Error::input(
+            format!("{place}: chat_template"),
+            "is neither text nor a list of named templates",
+            "write the template as text, or remove it",
+        )),
+    }
+}
+
+/// `chat_template.jinja`.
+pub fn of_file(place: &str, bytes: &[u8]) -> Result<String> {
+    let broken = |e: std::str::Utf8Error| {
+        Error::input(place, format!("not valid UTF-8 at byte {}", e.valid_up_to() + 1), "save the file as UTF-8, or download it again")
+    };
+    std::str::from_utf8(bytes).map(str::to_owned).map_err(broken)
 }
 
 /// Length of what a turn adds, without whitespace after the end-of-turn token.
@@ -165,7 +201,8 @@ fn rewrite_generation(source: &str) -> String {
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
     while let Some(at) = rest.find("{%") {
-        let Some(len) = rest[at..].find("%}") else {
+        // Behind the opening: `{%}` does not close what it opens.
+        let Some(len) = rest[at + 2..].find("%}").map(|len| len + 2) else {
             break;
         };
         let tag = &rest[at..at + len];

@@ -315,7 +315,8 @@ impl Trainer for DpoTrainer {
     }
 
     fn set(&mut self, path: &str, value: f64) -> bool {
-        if path != "dpo.beta" || value <= 0.0 {
+        let fits = value as f32 > 0.0 && (value as f32).is_finite();
+        if path != "dpo.beta" || !fits {
             return false;
         }
         self.config.beta = value;

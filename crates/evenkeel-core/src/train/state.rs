@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use safetensors::SafeTensors;
+use safetensors::{Dtype, SafeTensors};
 use sha2::{Digest, Sha256};
 
 use super::forward::read;
@@ -181,7 +181,11 @@ pub async fn restore<T: Trainer, S: Store>(trainer: &mut T, store: &mut S, step:
         }
     }
     let remedy = "go on with the models and settings that the run began with, or start a new one";
-    restore_files(trainer, &files).map_err(|problem| Error::input(&place, problem, remedy))
+    let restored = restore_files(trainer, &files).and_then(|at| match at.step {
+        is if is == step => Ok(at),
+        other => Err(format!("{JSON} is that of step {other}")),
+    });
+    restored.map_err(|problem| Error::input(&place, problem, remedy))
 }
 
 /// Puts what [`files`] gave back into `trainer`.
@@ -199,7 +203,13 @@ pub fn restore_files<T: Trainer>(trainer: &mut T, files: &[(String, Vec<u8>)]) -
             model.params.assemble(&device, |param| {
                 let name = format!("{part}.{kind}.{}", param.name);
                 let values = values(&tensors, &name).filter(|v| v.len() == param.num_elements());
-                values.ok_or_else(|| format!("{name} is missing or of another size"))
+                let values = values.ok_or_else(|| format!("{name} is missing, of another size or no f32"))?;
+                // A second moment is a mean of squares, and its root is taken.
+                let sound = |value: &f32| value.is_finite() && (kind != "second" || *value >= 0.0);
+                match values.iter().position(|value| !sound(value)) {
+                    None => Ok(values),
+                    Some(i) => Err(format!("{name}: number {i} is {}", values[i])),
+                }
             })
         };
         let [weights, first, second] = KINDS.map(load);
@@ -248,6 +258,6 @@ pub(super) fn same_reference(began_with: &str, at_hand: &str) -> std::result::Re
 }
 
 fn values(tensors: &SafeTensors, name: &str) -> Option<Vec<f32>> {
-    let view = tensors.tensor(name).ok()?;
+    let view = tensors.tensor(name).ok().filter(|view| view.dtype() == Dtype::F32)?;
     Some(view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
 }

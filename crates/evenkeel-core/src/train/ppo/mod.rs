@@ -271,7 +271,7 @@ impl Trainer for PpoTrainer {
     }
 
     fn set(&mut self, path: &str, value: f64) -> bool {
-        if !value.is_finite() || value < 0.0 {
+        if !(value as f32).is_finite() || value < 0.0 {
             return false;
         }
         match path {

@@ -67,6 +67,11 @@ pub(in crate::world) const SWEEP_SEEDS: u64 = 3;
 /// Iterations of PPO between two looks at its samples.
 pub(super) const SAMPLE_STEPS: u64 = 5;
 const HEAD_DIM: usize = 32;
+/// What a page may ask for: more than any tab can train, and less than fills the memory before the first step.
+const MOST_WIDTH: u64 = 1024;
+const MOST_LAYERS: u64 = 32;
+const MOST_ROWS: u64 = 1 << 16;
+const MOST_STEPS: u64 = 1 << 20;
 /// Answers per prompt that the labeller ranks: A > B > C > D.
 pub(super) const ANSWERS_PER_PROMPT: usize = 4;
 /// One ranking in eight is kept from the reward model, to measure it.
@@ -99,20 +104,20 @@ impl Plan {
     /// Names the first size with which nothing can be trained.
     pub fn check(&self) -> Result<()> {
         let sizes = [
-            ("hidden_size", self.hidden_size),
-            ("num_hidden_layers", self.num_hidden_layers),
-            ("sft_steps", self.sft_steps as usize),
-            ("sft_rows", self.sft_rows),
-            ("ranked_prompts", self.ranked_prompts),
-            ("ppo_iterations", self.ppo_iterations as usize),
-            ("ppo_rows", self.ppo_rows),
-            ("dpo_steps", self.dpo_steps as usize),
-            ("dpo_pairs", self.dpo_pairs),
-            ("held_out", self.held_out),
+            ("hidden_size", self.hidden_size as u64, MOST_WIDTH),
+            ("num_hidden_layers", self.num_hidden_layers as u64, MOST_LAYERS),
+            ("sft_steps", self.sft_steps, MOST_STEPS),
+            ("sft_rows", self.sft_rows as u64, MOST_ROWS),
+            ("ranked_prompts", self.ranked_prompts as u64, MOST_ROWS),
+            ("ppo_iterations", self.ppo_iterations, MOST_STEPS),
+            ("ppo_rows", self.ppo_rows as u64, MOST_ROWS),
+            ("dpo_steps", self.dpo_steps, MOST_STEPS),
+            ("dpo_pairs", self.dpo_pairs as u64, MOST_ROWS),
+            ("held_out", self.held_out as u64, MOST_ROWS),
         ];
         let refused = |name: &str, problem: &str, remedy: &str| Err(Error::input(format!("plan.{name}"), problem, remedy));
-        if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
-            return refused(name, "is 0", "give 1 or more");
+        if let Some((name, size, most)) = sizes.iter().find(|(_, size, most)| !(1..=*most).contains(size)) {
+            return refused(name, &format!("is {size}"), &format!("give 1 to {most}"));
         }
         if !self.hidden_size.is_multiple_of(HEAD_DIM) {
             return refused("hidden_size", "does not divide into heads of 32", "give a multiple of 32");
@@ -120,11 +125,11 @@ impl Plan {
         if self.ranked_prompts < 2 * HELD_OUT_RANKINGS {
             return refused("ranked_prompts", "leaves too few rankings to hold some out", "give 16 or more");
         }
-        if !(self.kl_coef.is_finite() && self.kl_coef >= 0.0) {
+        if !((self.kl_coef as f32).is_finite() && self.kl_coef >= 0.0) {
             return refused("kl_coef", "is not a number of 0 or more", "give 0 or more");
         }
-        if !(self.reward_epochs.is_finite() && self.reward_epochs > 0.0) {
-            return refused("reward_epochs", "is not a number above 0", "give a number above 0");
+        if !(self.reward_epochs > 0.0 && self.reward_epochs <= MOST_STEPS as f64) {
+            return refused("reward_epochs", "is not a number above 0", &format!("give a number above 0, at most {MOST_STEPS}"));
         }
         Ok(())
     }

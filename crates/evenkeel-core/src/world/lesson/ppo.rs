@@ -98,7 +98,7 @@ impl Lesson {
     pub fn fork(&mut self, parent: &str, step: u64, kl_coef: f64, seed: Option<u64>) -> Result<String> {
         let place = || format!("fork of `{parent}`");
         let history = self.histories.get(parent).ok_or_else(|| Error::input(place(), "there is no such PPO run", "run it first"))?;
-        if !kl_coef.is_finite() || kl_coef < 0.0 {
+        if !(kl_coef as f32).is_finite() || kl_coef < 0.0 {
             return Err(Error::input(place(), format!("β cannot be {kl_coef}"), "give 0 or more"));
         }
         if step >= self.plan.ppo_iterations {

@@ -1,0 +1,126 @@
+//! Chat templates that cannot be read, fail, or do not come to an end.
+
+use std::fs;
+
+use super::{Case, SFT, both, tiny};
+
+/// Rows of a chat; only they need a template.
+const CHAT: &str = r#"{"messages": [{"role": "user", "content": "a b"}, {"role": "assistant", "content": "c d"}]}"#;
+const SOUND: &str = "{% for m in messages %}{{ m.content }} {% endfor %}";
+
+pub fn cases() -> Vec<Case> {
+    let mut cases = unreadable();
+    cases.extend(refusing());
+    cases.extend(endless());
+    cases.extend(misfits());
+    cases
+}
+
+/// `template` meets these rows.
+fn over(name: &str, rows: &'static str, template: impl Into<Vec<u8>>, says: &[&str]) -> Case {
+    let template: Vec<u8> = template.into();
+    Case::new(name, SFT, says, move |at| {
+        tiny::all(at);
+        tiny::rows(at, rows);
+        fs::write(at.join("m/chat_template.jinja"), &template).unwrap();
+    })
+}
+
+fn at_row(name: &str, template: &str, says: &[&str]) -> Case {
+    over(name, CHAT, template, &both(&["rows.jsonl:1: m: chat template: "], says))
+}
+
+fn unreadable() -> Vec<Case> {
+    let case = |name: &str, template: &str| at_row(name, template, &["cannot be read", "correct the template"]);
+    vec![
+        case("a block that does not close", "{% for m in messages %}{{ m.content }}"),
+        case("an expression that does not close", "{{ messages[0].content"),
+        case("a block of no width", "{%}"),
+        case("a tag of no kind", "{% repeat %}x{% endrepeat %}"),
+        case("an end without a beginning", "{% endfor %}"),
+        case("an operator without an operand", "{{ 1 + }}"),
+        case("text that does not close", "{{ 'a }}"),
+        case("generation without an end", "{% generation %}{{ messages[0].content }}"),
+        case("brackets deeper than anybody writes", &format!("{{{{ {}1{} }}}}", "(".repeat(10_000), ")".repeat(10_000))),
+        case("blocks deeper than anybody writes", &"{% if true %}".repeat(10_000)),
+        over("broken UTF-8", CHAT, b"{{ messages }}\xFF".to_vec(), &["m/chat_template.jinja: not valid UTF-8 at byte 15"]),
+        Case::new("a folder", SFT, &["m/chat_template.jinja: cannot be read", "is a directory"], |at| {
+            tiny::all(at);
+            fs::create_dir(at.join("m/chat_template.jinja")).unwrap();
+        }),
+        Case::new("none", SFT, &["rows.jsonl:1: m: the tokenizer has no chat template", "set a template"], |at| {
+            tiny::all(at);
+            tiny::rows(at, CHAT);
+        }),
+    ]
+}
+
+fn refusing() -> Vec<Case> {
+    let case = |name: &str, template: &str, says: &[&str]| {
+        at_row(name, template, &both(&["refuses this chat", "change the messages to what the template takes"], says))
+    };
+    vec![
+        case("it raises", "{{ raise_exception('only one turn') }}", &["(only one turn)"]),
+        case("it raises over two lines", "{{ raise_exception('one\\nerror: two') }}", &["(one error: two)"]),
+        case("it raises a megabyte", "{{ raise_exception('x' * 1000000) }}", &["xxx … xxx"]),
+        case("it raises nothing", "{{ raise_exception() }}", &[]),
+        case("a filter that there is not", "{{ messages | shout }}", &["shout"]),
+        case("a function that there is not", "{{ shout(messages) }}", &["shout"]),
+        case("a test that there is not", "{{ messages is shouted }}", &["shouted"]),
+        case("a method that there is not", "{{ 'a'.shout() }}", &["shout"]),
+        case("a part of what there is not", "{{ persona.name }}", &[]),
+        case("text and a number", "{{ 'a' + 1 }}", &[]),
+        case("a division by zero", "{{ 1 // 0 }}", &["unable to calculate 1 // 0"]),
+        case("a date that cannot be written", "{{ strftime_now('%Q') }}", &["`%Q` has a code that is not supported"]),
+        case("another file", "{% include '/etc/passwd' %}", &["/etc/passwd"]),
+        case("a file that it extends", "{% extends '../base' %}", &["base"]),
+        case("a file that it imports", "{% import 'macros' as m %}{{ m.turn() }}", &["macros"]),
+        case("a range without end", "{% for i in range(1000000000000) %}x{% endfor %}", &["too many elements"]),
+    ]
+}
+
+fn endless() -> Vec<Case> {
+    let case = |name: &str, template: &str| at_row(name, template, &["does not come to an end", "correct its loops"]);
+    let recursive = |name: &str, template: &str| at_row(name, template, &["refuses this chat", "recursion"]);
+    let nested = |depth: usize, body: &str| {
+        let open: String = (0..depth).map(|i| format!("{{% for i{i} in range(10000) %}}")).collect();
+        format!("{open}{body}{}", "{% endfor %}".repeat(depth))
+    };
+    vec![
+        case("loops within loops", &nested(4, "")),
+        case("loops that write", &nested(3, "all work and no play")),
+        case("text that doubles", "{% set n = namespace(s='ab') %}{% for i in range(60) %}{% set n.s = n.s ~ n.s %}{% endfor %}"),
+        case(
+            "a list that doubles",
+            "{% set n = namespace(s=[1]) %}{% for i in range(24) %}{% set n.s = n.s + n.s %}{% endfor %}{{ n.s | join }}",
+        ),
+        case(
+            "text that is captured again and again",
+            "{% set n = namespace(s='x') %}{% for i in range(60) %}{% set n.s %}{{ n.s }}{{ n.s }}{% endset %}{% endfor %}",
+        ),
+        case("too much of one letter", "{{ 'x' * 100000000000 }}"),
+        case("much of one letter again and again", &nested(1, "{{ 'x' * 1000000 }}")),
+        recursive("a macro that calls itself", "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}"),
+        recursive(
+            "two macros that call each other",
+            "{% macro f() %}{{ g() }}{% endmacro %}{% macro g() %}{{ f() }}{% endmacro %}{{ f() }}",
+        ),
+        recursive("a template that includes itself", "x{% include 'chat' %}"),
+        recursive("a loop that calls itself", "{% for m in messages recursive %}{{ loop(messages) }}{% endfor %}"),
+    ]
+}
+
+fn misfits() -> Vec<Case> {
+    let changes = "changes earlier text when message 2 is added";
+    let open = r#"{"prompt": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "completion": [{"role": "assistant", "content": "c"}]}"#;
+    let mark = "{\"messages\": [{\"role\": \"user\", \"content\": \"a \u{FDD0}\"}, {\"role\": \"assistant\", \"content\": \"b\"}]}";
+    vec![
+        at_row(
+            "text that depends on the last message",
+            "{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}",
+            &[changes],
+        ),
+        over("the message to go on with is left out", open, "{{ messages[0].content }}", &["leaves out the final message"]),
+        over("a character that marks spans", mark, SOUND, &["a message contains U+FDD0 or U+FDD1", "remove these"]),
+    ]
+}
