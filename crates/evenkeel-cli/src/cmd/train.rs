@@ -69,13 +69,12 @@ fn show_plan(recipe: &Recipe, sources: &Sources, rows: &Rows, selected: &Selecte
 fn open_folder(args: &TrainArgs, recipe: &Recipe, record: Record) -> Result<RunFolder> {
     let toml = recipe.to_toml();
     if let Some(path) = &args.resume {
-        event_log::check(path)?;
-        let latest = FileStore::new(path).latest_step();
-        let step = latest.ok_or_else(|| {
+        let (folder, step) = RunFolder::reopen(path, &toml, &record, || {
+            event_log::check(path)?;
             let place = path.join("checkpoints/LATEST/step").display().to_string();
-            Error::input(place, "names no checkpoint", "start the run anew without --resume")
+            let none = || Error::input(place, "names no checkpoint", "start the run anew without --resume");
+            Ok(FileStore::new(path).latest_step().ok_or_else(none)?)
         })?;
-        let folder = RunFolder::reopen(path, &toml, &record)?;
         event_log::rewind(path, step)?;
         return Ok(folder);
     }
