@@ -32,5 +32,7 @@ mod demo;
 #[path = "suite/lesson.rs"]
 mod lesson;
 
+#[path = "suite/commands.rs"]
+mod commands;
 #[path = "suite/fuzz.rs"]
 mod fuzz;
