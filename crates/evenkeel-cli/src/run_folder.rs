@@ -66,8 +66,9 @@ impl RunFolder {
         Ok(run)
     }
 
-    /// The interrupted run at `path`, to go on with. Files that changed since it began are refused.
-    pub fn reopen(path: &Path, recipe_toml: &str, now: &Record) -> Result<Self> {
+    /// The interrupted run at `path`, to go on with, and what `look` makes of the locked folder before anything in it is changed. Files that
+    /// changed since the run began are refused.
+    pub fn reopen<T>(path: &Path, recipe_toml: &str, now: &Record, look: impl FnOnce() -> Result<T>) -> Result<(Self, T)> {
         Self::read_record(path)?;
         let lock = lock(path)?;
         // Again: whoever held the lock may have written.
@@ -76,13 +77,14 @@ impl RunFolder {
             let problem = "is not the file that the run began with (SHA-256 differs)";
             return Err(Error::input(was.path.clone(), problem, "restore it, or start a new run").into());
         }
+        let seen = look()?;
         files::sweep(path);
         files::sweep(&path.join("checkpoints"));
         files::write_atomic(&path.join("recipe.toml"), recipe_toml.as_bytes())?;
         record = Record { status: "running".into(), reason: None, finished: None, device: now.device.clone(), ..record };
         let run = Self { path: path.to_owned(), record, _lock: lock };
         run.save()?;
-        Ok(run)
+        Ok((run, seen))
     }
 
     /// `run.json` of a run folder.
@@ -158,9 +160,13 @@ mod tests {
         let mut run = RunFolder::create(&path, Some("stage = \"sft\"\n"), record()).unwrap();
         run.finish("stopped", Some("asked to".into()), 4, 1.5).unwrap();
         assert!(RunFolder::create(&path, None, record()).unwrap_err().to_string().contains("--resume"));
-        assert!(RunFolder::reopen(&path, "", &record()).unwrap_err().to_string().contains("in use"));
+        let reopen = |look: fn() -> Result<u64>| RunFolder::reopen(&path, "", &record(), look);
+        assert!(reopen(|| Ok(4)).unwrap_err().to_string().contains("in use"));
         drop(run);
-        let _run = RunFolder::reopen(&path, "", &record()).unwrap();
+        assert!(reopen(|| anyhow::bail!("no checkpoint")).is_err());
+        assert_eq!(RunFolder::read_record(&path).unwrap().status, "stopped", "nothing was changed");
+        let (_run, step) = reopen(|| Ok(4)).unwrap();
+        assert_eq!(step, 4);
         let read = RunFolder::read_record(&path).unwrap();
         assert_eq!((read.status.as_str(), read.steps, read.seconds, read.finished), ("running", 4, 1.5, None));
     }
@@ -186,7 +192,7 @@ mod tests {
         drop(RunFolder::create(&path, None, record()).unwrap());
         let mut changed = record();
         changed.data[0].sha256 = "cd".into();
-        assert!(RunFolder::reopen(&path, "", &changed).unwrap_err().to_string().starts_with("rows.jsonl: is not the file"));
+        assert!(RunFolder::reopen(&path, "", &changed, || Ok(())).unwrap_err().to_string().starts_with("rows.jsonl: is not the file"));
     }
 
     #[test]

@@ -40,5 +40,8 @@ mod lesson;
 #[path = "suite/numbers.rs"]
 mod numbers;
 
+#[path = "suite/commands.rs"]
+mod commands;
+
 #[path = "suite/fuzz.rs"]
 mod fuzz;

@@ -4,6 +4,7 @@
 //! A file per family makes its cases from a sound model of a few kilobytes ([`tiny`]) by breaking one thing.
 
 mod config;
+mod data_files;
 mod flags;
 mod folders;
 mod recipe;
@@ -70,6 +71,7 @@ fn catalogue() -> Vec<(&'static str, Vec<Case>)> {
         ("config", config::cases()),
         ("tokenizer", tokenizer::cases()),
         ("template", template::cases()),
+        ("data files", data_files::cases()),
         ("rows", rows::cases()),
         ("recipe", recipe::cases()),
         ("flags", flags::cases()),

@@ -79,11 +79,12 @@ fn open_folder(args: &TrainArgs, recipe: &Recipe, record: Record) -> Result<(Run
         eprintln!("run folder: {}", folder.path().display());
         return Ok((folder, None));
     };
-    event_log::check(path)?;
-    let folder = RunFolder::reopen(path, &toml, &record)?;
-    eprintln!("run folder: {}", folder.path().display());
     let mut store = FileStore::new(path);
-    let standing = pollster::block_on(state::standing(&mut store))?;
+    let (folder, standing) = RunFolder::reopen(path, &toml, &record, || {
+        event_log::check(path)?;
+        Ok(pollster::block_on(state::standing(&mut store))?)
+    })?;
+    eprintln!("run folder: {}", folder.path().display());
     standing.passed_over.iter().for_each(|sentence| eprintln!("note: {sentence}"));
     store.keep_only(&standing.kept);
     match standing.step {
