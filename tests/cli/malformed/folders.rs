@@ -4,10 +4,12 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::{Case, both, tiny};
 
 const CHECKPOINT: &str = "run/checkpoints/step-000001";
+const SUMS: &str = "SHA256SUMS";
 pub const RESUME: &str = "sft --resume run --device cpu";
 
 pub fn cases() -> Vec<Case> {
@@ -126,7 +128,7 @@ fn logs() -> Vec<Case> {
 fn resumed() -> Vec<Case> {
     let recipe = |name: &str, bytes: &[u8], says: &[&str]| with(name, RESUME, "recipe.toml", bytes, &both(&["run/recipe.toml: "], says));
     let latest = |name: &str, bytes: &[u8]| {
-        let says = ["run/checkpoints/LATEST/step: names no checkpoint", "start the run anew without --resume"];
+        let says = ["checkpoints/LATEST: names no step", "start the run anew without --resume"];
         with(&format!("LATEST: {name}"), RESUME, "checkpoints/LATEST/step", bytes, &says)
     };
     vec![
@@ -144,11 +146,6 @@ fn resumed() -> Vec<Case> {
         latest("broken UTF-8", b"\xFF"),
         latest("longer than a number", &b"1".repeat(1 << 20)),
         Case::new("a run that there is not, to be gone on with", "sft --resume none", &["none/recipe.toml: cannot be read"], |_| {}),
-        Case::new("no checkpoints", RESUME, &["run/checkpoints/LATEST/step: names no checkpoint"], |at| {
-            tiny::all(at);
-            tiny::run_folder(at);
-            fs::remove_dir_all(at.join("run/checkpoints")).unwrap();
-        }),
         Case::new("no record", RESUME, &["run/run.json: cannot be read"], |at| {
             tiny::all(at);
             tiny::run_folder(at);
@@ -177,11 +174,35 @@ pub fn sound_checkpoint(at: &Path) {
     });
     fs::write(folder.join("state.json"), state.to_string()).unwrap();
     fs::write(folder.join("state.safetensors"), state_tensors().file()).unwrap();
+    seal(&folder);
 }
 
-/// That checkpoint, changed.
+/// Sums of all files, as of a checkpoint that was written like this.
+fn seal(folder: &Path) {
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let line = |name: String| {
+        let sum: String = Sha256::digest(fs::read(folder.join(&name)).unwrap()).iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{sum}  {name}\n")
+    };
+    let sums: String = names.filter(|name| name != SUMS).map(line).collect();
+    fs::write(folder.join(SUMS), sums).unwrap();
+}
+
+/// That checkpoint, changed, and sealed as if it had been written so.
 fn checkpoint(name: &str, says: &[&str], change: impl Fn(&Path) + Send + Sync + 'static) -> Case {
     Case::new(name, RESUME, &both(&["sft failed: checkpoints/step-000001: "], says), move |at| {
+        tiny::all(at);
+        sound_checkpoint(at);
+        let folder = at.join(CHECKPOINT);
+        change(&folder);
+        seal(&folder);
+    })
+}
+
+/// That checkpoint, changed after it was written, and no other to go on from.
+fn broken(name: &str, says: &str, change: impl Fn(&Path) + Send + Sync + 'static) -> Case {
+    let says = ["checkpoints/LATEST: names no whole checkpoint", says, "start the run anew without --resume"];
+    Case::new(name, RESUME, &says, move |at| {
         tiny::all(at);
         sound_checkpoint(at);
         change(&at.join(CHECKPOINT));
@@ -202,7 +223,7 @@ fn state_tensors() -> tiny::Weights {
 }
 
 fn checkpoints() -> Vec<Case> {
-    let older = "name an older one in checkpoints/LATEST";
+    let older = "go on with the models and settings that the run began with";
     let write = |name: &str, file: &'static str, bytes: Vec<u8>, says: &[&str]| {
         checkpoint(name, &both(&[file, older], says), move |folder| fs::write(folder.join(file), &bytes).unwrap())
     };
@@ -212,15 +233,29 @@ fn checkpoints() -> Vec<Case> {
         checkpoint(name, &both(says, &[older]), move |folder| fs::write(folder.join("state.safetensors"), weights.file()).unwrap())
     };
     let remove = |file: &'static str| {
-        checkpoint(&format!("a checkpoint without {file}"), &[file, "is missing", older], move |folder| {
+        broken(&format!("a checkpoint without {file}"), &format!("{file} is missing"), move |folder| {
             fs::remove_file(folder.join(file)).unwrap()
+        })
+    };
+    let changed = |name: &str, file: &'static str, change: fn(&mut Vec<u8>)| {
+        broken(name, &format!("{file} is not what was written"), move |folder| {
+            let mut bytes = fs::read(folder.join(file)).unwrap();
+            change(&mut bytes);
+            fs::write(folder.join(file), bytes).unwrap();
         })
     };
     let sound = state_tensors().file();
     vec![
         remove("state.json"),
         remove("state.safetensors"),
-        checkpoint("a checkpoint that is not there", &["state.json is missing", older], |folder| fs::remove_dir_all(folder).unwrap()),
+        remove(SUMS),
+        broken("a checkpoint that is not there", "SHA256SUMS is missing", |folder| fs::remove_dir_all(folder).unwrap()),
+        broken("sums of other files", "SHA256SUMS does not list state.", |folder| {
+            fs::write(folder.join(SUMS), "00  config.json\n").unwrap()
+        }),
+        changed("a checkpoint cut off", "state.safetensors", |bytes| bytes.truncate(bytes.len() / 2)),
+        changed("a checkpoint with a bit that fell over", "state.safetensors", |bytes| *bytes.last_mut().unwrap() ^= 1),
+        changed("a checkpoint of which a number was edited", "state.json", |bytes| bytes.push(b' ')),
         write("a state that is empty", "state.json", Vec::new(), &[]),
         write("a state that is cut off", "state.json", b"{\"at\": {\"step\": 1, \"be".to_vec(), &[]),
         write("a state that is a list", "state.json", b"[]".to_vec(), &[]),

@@ -126,11 +126,13 @@ fn train(recipe: &Recipe, models: Models, rows: Rows, mut folder: RunFolder, sel
                 eprintln!("note: the checkpoints before are whole; once the disk takes files again, go on with: {goes_on}");
                 return Err(error).with_context(|| format!("{stage} failed"));
             }
-            let failed =
-                match pollster::block_on(state::standing(&mut FileStore::new(folder.path()))).ok().and_then(|standing| standing.step) {
-                    Some(step) => format!("{stage} failed after step {step}, from which `{goes_on}` goes on"),
-                    None => format!("{stage} failed"),
-                };
+            // What was refused is not gone on with as it is.
+            let refused = matches!(error.downcast_ref(), Some(Error::Input { .. }));
+            let standing = pollster::block_on(state::standing(&mut FileStore::new(folder.path()))).unwrap_or_default();
+            let failed = match standing.step.filter(|_| !refused) {
+                Some(step) => format!("{stage} failed after step {step}, from which `{goes_on}` goes on"),
+                None => format!("{stage} failed"),
+            };
             noted.and(Err(error)).context(failed)
         }
     }
