@@ -27,7 +27,7 @@ cargo xtask CHORE
 
   setup       install whatever is missing for the others, saying what and why before each
   lint        fmt --check and clippy, native and wasm32; licences, sources and unsafe code
-  supply      licences, sources and bans of what evenkeel is built from, as deny.toml says, and RustSec's advisories (cargo-deny)
+  supply      licences, sources and bans of what evenkeel is built from, as deny.toml says; unsafe code; RustSec's advisories (cargo-deny)
   crash       runs of every trainer killed at random moments and gone on with: they must end as undisturbed ones, byte for byte
   soak        10,000 SFT steps and 1,000 PPO iterations: memory flat within 1 %, speed within 2 %
   web         the page's modules by themselves; the worker's tests and the page, in headless Chromium with WebGPU on the CPU

@@ -80,17 +80,22 @@ impl Report {
 pub fn lint(report: &mut Report) {
     report.step("formatting", || run(&mut command("cargo", &["fmt", "--all", "--check"])?));
     report.step("one set of features", features::agree);
-    report.step("licences, sources and bans", supply::dependencies);
-    report.step("unsafe code", unsafety::is_where_it_is_explained);
+    trust(report);
     report.step("clippy", clippy);
     let toolchain = report.step("set-up: wasm32 target", setup::wasm_target);
     report.step_after("clippy for wasm32", toolchain.as_ref(), clippy_wasm);
 }
 
-/// What evenkeel is built from.
+/// What evenkeel is built from, and where it goes without the compiler's guard.
 pub fn supply(report: &mut Report) {
-    report.step("licences, sources and bans", supply::dependencies);
+    trust(report);
     report.step("advisories", supply::advisories);
+}
+
+/// The part of it that needs no network.
+fn trust(report: &mut Report) {
+    report.step("licences, sources and bans", supply::dependencies);
+    report.step("unsafe code", unsafety::is_where_it_is_explained);
 }
 
 /// The crash drill at length; in short it is one of the tests.

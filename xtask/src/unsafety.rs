@@ -65,10 +65,16 @@ fn relative(root: &Path, file: &Path) -> String {
     file.canonicalize().unwrap_or_else(|_| file.to_owned()).strip_prefix(root).unwrap_or(file).display().to_string()
 }
 
-/// Whether the keyword stands in a line's code, outside strings and comments.
+/// Whether the keyword stands in a line's code, outside strings and comments; what follows tells it from a sentence of a longer string.
 fn says_unsafe(line: &str) -> bool {
     let code: String = line.split("//").next().unwrap_or_default().split('"').step_by(2).collect();
-    code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe")
+    let is_part_of_name = |c: char| c.is_alphanumeric() || c == '_';
+    code.match_indices("unsafe").any(|(at, word)| {
+        let rest = &code[at + word.len()..];
+        let begins = rest.trim_start();
+        let is_word = !code[..at].ends_with(is_part_of_name) && !rest.starts_with(is_part_of_name);
+        is_word && (begins.is_empty() || ["{", "(", "fn ", "impl", "extern", "trait "].iter().any(|next| begins.starts_with(next)))
+    })
 }
 
 #[cfg(test)]
@@ -77,10 +83,19 @@ mod tests {
 
     #[test]
     fn the_keyword_is_told_from_words_about_it() {
-        for code in ["unsafe {", "    let x = unsafe { f() };", "pub unsafe fn f() {", "\"text\"; unsafe impl Send for X {}"] {
+        for code in [
+            "unsafe {",
+            "    let x = unsafe { f() };",
+            "pub unsafe fn f() {",
+            "\"text\"; unsafe impl Send for X {}",
+            "#[unsafe(no_mangle)]",
+            "let x = unsafe",
+        ] {
             assert!(says_unsafe(code), "{code}");
         }
-        for other in ["// unsafe", "#![forbid(unsafe_code)]", "let s = \"unsafe\";", "fn says_unsafe() {"] {
+        for other in
+            ["// unsafe", "#![forbid(unsafe_code)]", "let s = \"unsafe\";", "fn says_unsafe() {", "  about unsafe code, in a long text"]
+        {
             assert!(!says_unsafe(other), "{other}");
         }
     }

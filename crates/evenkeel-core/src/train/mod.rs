@@ -2,6 +2,7 @@
 
 pub mod dpo;
 pub mod forward;
+pub mod kept;
 pub mod maths;
 pub mod optimizer;
 pub mod order;

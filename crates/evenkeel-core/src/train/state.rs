@@ -9,7 +9,8 @@ use safetensors::{Dtype, SafeTensors};
 use sha2::{Digest, Sha256};
 
 use super::forward::read;
-use super::run::{LoopState, Store, Trainer};
+use super::kept::LoopState;
+use super::run::{Store, Trainer};
 use crate::error::{Error, Result};
 use crate::model::{Model, Param, encode};
 

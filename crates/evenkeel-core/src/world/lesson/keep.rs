@@ -11,7 +11,8 @@ use super::{Lesson, Plan, Run};
 use crate::data::Preference;
 use crate::event::{Event, Unfinished};
 use crate::model::{NamedFiles, load, save};
-use crate::train::run::{LoopState, Store, Trainer};
+use crate::train::kept::LoopState;
+use crate::train::run::{Store, Trainer};
 use crate::train::state;
 use crate::{Error, Result};
 
