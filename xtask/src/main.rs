@@ -36,7 +36,7 @@ cargo xtask CHORE
   bench-peers time a training step there against TensorFlow.js, jax-js and, natively, PyTorch
   test        everything CI runs: setup, lint, tests, documentation, web, the command line end to end
 
-crash takes --runs N --seed N; soak --steps N --device cpu|gpu
+crash takes --runs N --seed N; soak --steps N --device cpu|gpu|chromium
 bench-web and bench-peers take options: --only evenkeel,tfjs --tasks 'sft S,dpo S' --rounds N --patience SECONDS --json FILE
 
 Build output and tools are kept in one folder outside the clone: $EVENKEEL_CACHE, else

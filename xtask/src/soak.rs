@@ -1,20 +1,39 @@
 //! Long runs: what they hold and how fast they are when they are old, against when they were young.
 
-use anyhow::{Context, Result, bail};
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::{command, options};
+use crate::{cache, command, options};
 
 /// Most that memory may grow from the first fifth of the run to the last, and most that a step may take longer.
 const MEMORY: f64 = 0.01;
 const SPEED: f64 = 0.02;
 
+/// How many steps, and where.
+pub fn asked(given: &[String]) -> Result<[String; 2]> {
+    options::read(given, [("--steps", "10000"), ("--device", "cpu")])
+}
+
 /// SFT steps and a tenth as many PPO iterations, by `evenkeel bench endurance`.
-pub fn long_runs(given: &[String]) -> Result<()> {
-    let [steps, device] = options::read(given, [("--steps", "10000"), ("--device", "cpu")])?;
-    let args = ["run", "--release", "--quiet", "--", "bench", "endurance", "--json", "--device", &device, "--steps", &steps];
+pub fn native(steps: &str, device: &str) -> Result<()> {
+    let args = ["run", "--release", "--quiet", "--", "bench", "endurance", "--json", "--device", device, "--steps", steps];
     println!("$ cargo {}", args.join(" "));
-    let told = command::output("cargo", &args).context("the long runs did not come to their end")?;
+    judge(&command::output("cargo", &args).context("the long runs did not come to their end")?)
+}
+
+/// The same in headless Chromium.
+pub fn in_chromium(steps: &str) -> Result<()> {
+    let mut node = command::command("node", &["tests/browser/soak.mjs", steps])?;
+    node.env("EVENKEEL_BUILT", cache::built()?).stderr(Stdio::inherit());
+    let told = node.output().context("node cannot be run")?;
+    ensure!(told.status.success(), "the long runs did not come to their end");
+    judge(&String::from_utf8(told.stdout)?)
+}
+
+/// A row of JSON for each run.
+fn judge(told: &str) -> Result<()> {
     let rows = told.lines().map(serde_json::from_str).collect::<serde_json::Result<Vec<Value>>>()?;
     println!(
         "{:<5} {:>6} {:>10} {:>9} {:>11} {:>14} {:>14}  device",

@@ -110,7 +110,13 @@ pub fn crash(report: &mut Report, given: &[String]) {
 
 /// Long runs; memory alone is one of the tests too.
 pub fn soak(report: &mut Report, given: &[String]) {
-    report.step("long runs", || soak::long_runs(given));
+    let Some([steps, device]) = report.step("what is asked", || soak::asked(given)) else { return };
+    if device == "chromium" {
+        let (_, bench) = bench_program(report);
+        report.step_after("long runs in Chromium", bench, |()| soak::in_chromium(&steps));
+    } else {
+        report.step("long runs", || soak::native(&steps, &device));
+    }
 }
 
 /// The page's modules, and the worker's tests and the page in a real browser.

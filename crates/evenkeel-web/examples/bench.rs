@@ -2,7 +2,8 @@
 //! `tools/stock-burn` is in burn's own operations, with the same commands and answers.
 //!
 //! `prepare sft|dpo|ppo S|M` and `prepare rollout S|M ROWS` answer `{"ready":true}`, `step` answers `{"ms":…,"loss":…}` (the loss is null
-//! where there is not one), and what fails answers `{"error":"…"}`.
+//! where there is not one), and what fails answers `{"error":"…"}`. `endurance sft|ppo STEPS` answers with a row as `evenkeel bench endurance
+//! --json` prints it.
 
 #![forbid(unsafe_code)]
 
@@ -19,7 +20,7 @@ fn main() {
 #[cfg(target_family = "wasm")]
 mod contender {
     use burn::tensor::Device;
-    use evenkeel_core::bench::{BenchModel, Task, Workload};
+    use evenkeel_core::bench::{BenchModel, Held, Long, Task, Workload, endurance};
     use evenkeel_core::model::{NamedFiles, load};
     use evenkeel_kernels::{DeviceChoice, select};
     use evenkeel_web::browser;
@@ -72,8 +73,28 @@ mod contender {
                     let taken = task.step(&|| 1e3 * browser::seconds()).await.map_err(|error| error.to_string())?;
                     Ok(json!({ "ms": taken.ms, "loss": taken.loss }))
                 }
+                ("endurance", run) => self.endure(run).await,
                 _ => Err(format!("unknown command {command}")),
             }
+        }
+
+        async fn endure(&self, run: &str) -> Result<Value, String> {
+            let (name, steps) = run.split_once(' ').ok_or("endurance of what, and how many steps?")?;
+            let of = Long::ALL.into_iter().find(|of| of.name() == name).ok_or("endurance of sft or ppo?")?;
+            let steps = steps.parse().map_err(|_| format!("{steps} is no number of steps"))?;
+            // The module's memory never shrinks: what it has is the most that it had.
+            let memory = || Some((core::arch::wasm32::memory_size(0) as u64) << 16);
+            let told = endurance(&self.device, || 1e3 * browser::seconds(), memory, of, steps).await.map_err(|error| error.to_string())?;
+            let held = |held: Option<Held>| held.map(|held| json!({ "young": held.young, "most": held.most, "old": held.old }));
+            Ok(json!({
+                "run": name,
+                "device": "Chromium",
+                "steps": told.steps,
+                "ms": told.timings.map(|timing| timing.median_ms),
+                "ratio": told.ratio,
+                "reserved_bytes": held(told.reserved),
+                "resident_bytes": held(told.resident),
+            }))
         }
     }
 }
