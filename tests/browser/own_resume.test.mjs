@@ -68,3 +68,21 @@ test("a reward model of one's own judges PPO after a reload", async (t) => {
   assert.ok(Number.isFinite(first["objective/scores"]), "the reward model scored the answers");
   await session.close();
 });
+
+test("a run is stopped by hand, and what it has learnt is kept", async (t) => {
+  const session = await open();
+  const { page, browser } = session;
+  t.after(() => browser.close());
+  await bringModel(page);
+  await set(page, { ...SHORT, max_steps: 100_000 });
+  const stop = button(page, "Stop and keep the model");
+  assert.ok(!(await stop.isVisible()), "there is nothing to stop yet");
+  assert.deepEqual((await estimate(page, rowsOf(4))).problems, []);
+  await button(page, "Train").click();
+  await hear(page, "a step", (events) => Object.keys(stepsOf(events)[RUN] ?? {}).length > 0);
+  await stop.click();
+  const events = await trained(page, RUN);
+  assert.match(events.findLast(({ event }) => event === "finished").reason, /stopped on request/);
+  await stop.waitFor({ state: "hidden" });
+  await session.close();
+});

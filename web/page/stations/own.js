@@ -9,7 +9,7 @@ import { createRecipeForm } from "../recipe_form.js";
 import { h } from "../views/dom.js";
 import { mebibytes } from "../views/format.js";
 import { dataBox, modelBox } from "./own_files.js";
-import { keepBox, ownCharts } from "./own_results.js";
+import { keepBox, ownCharts, ownRun } from "./own_results.js";
 
 /** @import { App } from "../kit.js" */
 /** @import { NamedBytes } from "../files.js" */
@@ -61,10 +61,11 @@ function stageChoice({ store }, show) {
 function startBox({ store, send }, chosen) {
   const estimate = button("own.estimate", () => send({ command: "estimate", recipe: chosen.recipe, model: chosen.model, data: chosen.data }));
   const train = button("own.train", () => send({ command: "train", resume: false }), { class: "primary" });
+  const stop = button("own.stop", () => send({ command: "stop" }), { hidden: true });
   const note = h("p", { role: "status" });
   const problems = h("ul");
   const text = h("pre", { tabindex: 0 });
-  const root = h("div", {}, h("div", { class: "row" }, estimate, train), note, problems, text);
+  const root = h("div", {}, h("div", { class: "row" }, estimate, train, stop), note, problems, text);
   /** An estimate of something else than what is chosen now. @type {State["estimate"]} */
   let outdated = null;
   const draw = () => {
@@ -82,6 +83,7 @@ function startBox({ store, send }, chosen) {
     else if (now) words(note, "own.fits", { size: mebibytes(now.bytes), steps: now.steps });
   };
   whenChanged(store, root, ({ ready, recorded, estimate: known }) => [ready, recorded, known], draw);
+  whenChanged(store, stop, (state) => [!state.recorded && ownRun(state)?.status === "running"], (running) => (stop.hidden = !running));
   return {
     root,
     changed() {

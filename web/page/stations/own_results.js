@@ -22,8 +22,8 @@ const CURVES = /** @type {const} */ ([
   ["ppo.kl", "objective/kl"],
 ]);
 
-/** @param {State} state @returns {Run | undefined} */
-function ownRun(state) {
+/** The latest run on the visitor's own model. @param {State} state @returns {Run | undefined} */
+export function ownRun(state) {
   return Object.values(state.runs).findLast(({ name }) => !OF_THE_LESSON.test(name));
 }
 

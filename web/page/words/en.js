@@ -243,6 +243,7 @@ export const en = {
   "own.default": "default: {value}",
   "own.estimate": "Estimate memory and time",
   "own.train": "Train",
+  "own.stop": "Stop and keep the model",
   "own.problems": "It cannot start yet:",
   "own.fits": "It needs about {size} of memory and {steps} steps.",
   "own.need": "Choose a model and data first.",

@@ -243,6 +243,7 @@ export const zh = {
   "own.default": "默认值：{value}",
   "own.estimate": "估计内存和时间",
   "own.train": "训练",
+  "own.stop": "停止并保留模型",
   "own.problems": "还不能开始：",
   "own.fits": "大约需要 {size} 内存，共 {steps} 步。",
   "own.need": "请先选择模型和数据。",
