@@ -187,6 +187,26 @@ fn device_of(params: &Params) -> Device {
 /// What the device says, in a line: its errors print each cause below the next, and the innermost one is what happened.
 pub(crate) fn device_error(error: impl std::fmt::Display) -> Error {
     let text = error.to_string();
-    let says = |line: &&str| !["", "Caused by:", "Backtrace:", "No backtrace available"].contains(line);
-    Error::Device(text.lines().map(str::trim).rfind(says).unwrap_or("no reason given").to_owned())
+    let causes = text.lines().map(str::trim).take_while(|line| !["Backtrace:", "Asked at:"].contains(line));
+    let innermost = causes.filter(|line| !line.is_empty() && !line.ends_with(':')).last();
+    Error::Device(innermost.unwrap_or("no reason given").to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_devices_error_the_innermost_cause_is_told() {
+        let nested =
+            "An error happened\nCaused by:\n  Another\nCaused by:\n  the buffer is gone\nBacktrace:\n   0: main\nBacktrace:\n   0: main";
+        for (text, told) in [
+            (nested, "the buffer is gone"),
+            ("the device is poisoned\nAsked at:\nNo backtrace available", "the device is poisoned"),
+            ("one line", "one line"),
+            ("Backtrace:\n 0: main", "no reason given"),
+        ] {
+            assert_eq!(device_error(text), Error::Device(told.to_owned()));
+        }
+    }
 }

@@ -110,7 +110,7 @@ pub fn floats(values: &[f32], device: &Device) -> Tensor<1> {
 /// Reads tensors back in one transaction.
 ///
 /// # Errors
-/// [`Error::Device`] when the device failed since the last read.
+/// [`crate::Error::Device`] when the device failed since the last read.
 pub async fn read(tensors: Vec<Tensor<1>>) -> Result<Vec<Vec<f32>>> {
     let mut transaction = Transaction::default();
     for tensor in tensors {
