@@ -44,19 +44,28 @@ pub fn open(path: &Path) -> std::io::Result<File> {
     File::open(path)
 }
 
-/// Why nothing can be written at `path`, which `flag` names: bad input where another path would do, else the machine's failure.
-pub fn unwritable(flag: &str, path: &Path, error: std::io::Error) -> anyhow::Error {
+/// `error`, for which nothing can be written at `path`, which `flag` names: bad input where another path would do, else the machine's failure.
+pub fn unwritable(flag: &str, path: &Path, error: anyhow::Error) -> anyhow::Error {
     use ErrorKind::{
         AlreadyExists, InvalidFilename, InvalidInput, IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem,
     };
-    let other_path_would_do = matches!(
-        error.kind(),
-        AlreadyExists | InvalidFilename | InvalidInput | IsADirectory | NotADirectory | NotFound | PermissionDenied | ReadOnlyFilesystem
-    );
-    if other_path_would_do {
-        return Error::input(format!("{flag} {}", path.display()), format!("cannot be written ({error})"), "choose another path").into();
+    let other_path_would_do = |error: &&std::io::Error| {
+        matches!(
+            error.kind(),
+            AlreadyExists
+                | InvalidFilename
+                | InvalidInput
+                | IsADirectory
+                | NotADirectory
+                | NotFound
+                | PermissionDenied
+                | ReadOnlyFilesystem
+        )
+    };
+    match error.downcast_ref().filter(other_path_would_do) {
+        Some(why) => Error::input(format!("{flag} {}", path.display()), format!("cannot be written ({why})"), "choose another path").into(),
+        None => error,
     }
-    anyhow::Error::new(error).context(cannot("write", path))
 }
 
 /// Replaces `path` by `bytes`: a reader, or the next run after a crash, sees the old file or the new one, nothing between.

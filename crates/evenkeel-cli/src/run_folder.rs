@@ -50,10 +50,7 @@ impl RunFolder {
     /// A new run folder at `path`, which must not exist or be empty, but for what a run leaves that was killed before it began.
     pub fn create(path: &Path, recipe_toml: Option<&str>, record: Record) -> Result<Self> {
         refuse_used(path, recipe_toml)?;
-        files::create_folder(path).map_err(|error| match error.downcast() {
-            Ok(error) => files::unwritable("--out", path, error),
-            Err(error) => error,
-        })?;
+        files::create_folder(path).map_err(|error| files::unwritable("--out", path, error))?;
         let lock = lock(path)?;
         refuse_used(path, recipe_toml)?;
         files::sweep(path);

@@ -1,26 +1,27 @@
-//! The kernels on the GPU backend: contiguous inputs, fresh outputs, one launch per shader.
+//! The kernels on the GPU backend: contiguous inputs, fresh outputs, one launch per shader. Here those of models; `untracked` has what no
+//! gradient goes through, `product` the products of matrices.
 
 use burn::backend::Scalar;
 use burn::backend::ops::{FloatTensorOps, IntTensorOps};
 use burn::backend::wgpu::{CubeBackend, CubeTensor, into_contiguous};
 use burn::tensor::{DType, FloatDType, IntDType, Shape};
 
-use crate::backend::{Affine, Angles, Cache, Form, Heads, RawKernels, Untracked};
-use crate::block::{ALIGN, Block, Operands, forward_cached};
+use crate::backend::{Affine, Angles, Cache, Form, Heads, RawKernels};
+use crate::block::ALIGN;
 use crate::launch::{
-    ACTIVATION_GELU_BACKWARD, ACTIVATION_GELU_FORWARD, ACTIVATION_SWIGLU_BACKWARD, ACTIVATION_SWIGLU_FORWARD, ADVANTAGE_GAE,
-    ADVANTAGE_REWARDS, ADVANTAGE_WHITEN, ATTENTION_BACKWARD_KV, ATTENTION_BACKWARD_KV_SUBGROUP, ATTENTION_BACKWARD_Q,
-    ATTENTION_BACKWARD_Q_SUBGROUP, ATTENTION_BACKWARD_ROWS, ATTENTION_DECODE, ATTENTION_DECODE_SUBGROUP, ATTENTION_FORWARD,
-    ATTENTION_FORWARD_SUBGROUP, CEILING_COPY, CEILING_FMA, GATHER_BACKWARD, GATHER_FORWARD, Kernel, LOGPROB_BACKWARD, LOGPROB_FORWARD,
-    LOSS_PAIR, LOSS_PAIR_BACKWARD, LOSS_PPO_POLICY, LOSS_PPO_VALUE, LOSS_SPREAD, LOSS_TOTAL, MATMUL_SUBGROUP, MATMUL_SUM_ROWS,
-    MATMUL_TILED, NORM_BACKWARD_WEIGHT, NORM_BACKWARD_X, NORM_FORWARD, OPTIM_ADAMW, OPTIM_CLIP, OPTIM_SUM_SQUARES, POISONED, ROPE_MERGE,
-    ROPE_ROTATE, ROPE_SPLIT, SAMPLING_DRAW, SAMPLING_THRESHOLD, Specialised, Variant, WIDE, launch, poisoned, variant, width,
+    ACTIVATION_GELU_BACKWARD, ACTIVATION_GELU_FORWARD, ACTIVATION_SWIGLU_BACKWARD, ACTIVATION_SWIGLU_FORWARD, ATTENTION_BACKWARD_KV,
+    ATTENTION_BACKWARD_KV_SUBGROUP, ATTENTION_BACKWARD_Q, ATTENTION_BACKWARD_Q_SUBGROUP, ATTENTION_BACKWARD_ROWS, ATTENTION_DECODE,
+    ATTENTION_DECODE_SUBGROUP, ATTENTION_FORWARD, ATTENTION_FORWARD_SUBGROUP, GATHER_BACKWARD, GATHER_FORWARD, Kernel, LOGPROB_BACKWARD,
+    LOGPROB_FORWARD, LOSS_PAIR, LOSS_PAIR_BACKWARD, LOSS_PPO_POLICY, LOSS_PPO_VALUE, LOSS_SPREAD, LOSS_TOTAL, MATMUL_SUM_ROWS,
+    NORM_BACKWARD_WEIGHT, NORM_BACKWARD_X, NORM_FORWARD, POISONED, ROPE_MERGE, ROPE_ROTATE, ROPE_SPLIT, Specialised, Variant, WIDE, launch,
+    poisoned, variant, width,
 };
 use crate::loss::{PairLoss, PpoLoss};
-use crate::optim::{MOST_BOUND, square_parts};
-use crate::reference::advantage::Kl;
-use crate::reference::optim::Update;
-use crate::reference::sampling::{ROW, Settings};
+
+mod product;
+mod untracked;
+
+use product::{Added, Product};
 
 /// Lanes of a workgroup where the work is plenty: WebGPU's default limit.
 const MOST_LANES: u32 = 256;
@@ -35,13 +36,6 @@ const SUBGROUP_HEAD_DIM: usize = 64;
 const SUBGROUP_BLOCK: usize = 4;
 /// Numbers of its row that a lane should have before the tree over the lanes costs less than they do.
 const NUMBERS_PER_LANE: usize = 8;
-/// Lanes along an edge of a workgroup of the default product, each of which owns 4 × 4 numbers; and where the larger ones would be so few that
-/// they leave a GPU idle.
-const MATMUL_SIDE: usize = 16;
-const SMALL_MATMUL_SIDE: usize = 8;
-const FEW_TILES: usize = 64;
-/// Numbers along an edge of the block that a lane of a product owns.
-const MATMUL_BLOCK: usize = 4;
 /// Largest head dimension at which three tiles of 16 rows fit 16 KiB of workgroup memory; above it tiles have 8 rows.
 const WIDE_BLOCK_HEAD_DIM: usize = 64;
 
@@ -475,93 +469,6 @@ impl RawKernels for CubeBackend {
     }
 }
 
-/// What is added to a product beside its bias.
-#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is not kept")]
-enum Added {
-    Nothing,
-    /// [M,N]
-    Matrix(CubeTensor),
-    /// What out holds.
-    Out,
-}
-
-/// out [M,N] = a b (+ bias) (+ what is added).
-struct Product {
-    m: usize,
-    n: usize,
-    k: usize,
-    form: Form,
-    /// Numbers from row to row of a and b as they are stored.
-    stored: [usize; 2],
-    /// Numbers from row to row of out and residual.
-    pitch: usize,
-}
-
-impl Product {
-    fn of(a: &CubeTensor, b: &CubeTensor, form: Form) -> Self {
-        let [[a_rows, a_columns], [b_rows, b_columns]] = [a, b].map(|x| x.meta.shape().dims());
-        let (m, k) = if form.a_transposed { (a_columns, a_rows) } else { (a_rows, a_columns) };
-        let n = if form.b_transposed { b_rows } else { b_columns };
-        Self { m, n, k, form, stored: [a_columns, b_columns], pitch: n }
-    }
-
-    fn launch(&self, a: &CubeTensor, b: &CubeTensor, bias: Option<CubeTensor>, added: Added, out: &CubeTensor) {
-        let has_bias = u32::from(bias.is_some());
-        let (residual, is_added) = match added {
-            Added::Nothing => (None, 0),
-            Added::Matrix(residual) => (Some(residual), 1),
-            Added::Out => (None, 2),
-        };
-        let [bias, residual] = [bias, residual].map(|x| or_unread(x, a));
-        let has = [has_bias, is_added];
-        let (kernel, [rows, columns], params) = match variant().subgroup_lanes() {
-            Some(lanes) if self.is_wide() => self.subgroup(lanes, has),
-            _ => self.tiled(has),
-        };
-        let groups = self.m.div_ceil(rows) * self.n.div_ceil(columns);
-        launch(kernel, groups, &[a, b, &bias, &residual, out], &params);
-    }
-
-    /// Whether every row, as it is stored, begins at a word.
-    fn is_wide(&self) -> bool {
-        let [a, b] = self.stored;
-        width(&[a, b, self.pitch]) == WIDE
-    }
-
-    fn subgroup(&self, lanes: u32, [has_bias, is_added]: [u32; 2]) -> (Specialised, [usize; 2], Vec<u32>) {
-        let row_lanes = if self.m <= MATMUL_BLOCK { 1 } else { lanes };
-        let tile = [MATMUL_BLOCK * row_lanes as usize, 2 * MATMUL_BLOCK * lanes as usize];
-        // A tile that is moved back must begin at a word of a's rows.
-        let moves = !self.form.a_transposed || self.m.is_multiple_of(WIDE);
-        // Where out is added to, no number may be computed twice.
-        let fits = moves && is_added != 2 && self.m >= tile[0] && self.pitch >= tile[1];
-        let kernel = Specialised::new(
-            &MATMUL_SUBGROUP,
-            &[
-                ("LANES", lanes),
-                ("ROW_LANES", row_lanes),
-                ("A_TRANSPOSED", u32::from(self.form.a_transposed)),
-                ("B_TRANSPOSED", u32::from(self.form.b_transposed)),
-                ("ADDED", is_added),
-                ("FITS", u32::from(fits)),
-            ],
-        );
-        let [a, b] = self.stored.map(|stored| stored / WIDE);
-        let sizes = [self.m, self.n, self.k, a, b, self.pitch / WIDE].map(|x| x as u32);
-        (kernel, tile, [sizes.as_slice(), &[has_bias]].concat())
-    }
-
-    fn tiled(&self, has: [u32; 2]) -> (Specialised, [usize; 2], Vec<u32>) {
-        let tiles = |side: usize| self.m.div_ceil(MATMUL_BLOCK * side) * self.n.div_ceil(MATMUL_BLOCK * side);
-        let side = if tiles(MATMUL_SIDE) < FEW_TILES { SMALL_MATMUL_SIDE } else { MATMUL_SIDE };
-        let strides = |transposed: bool, stored: usize| if transposed { [1, stored] } else { [stored, 1] };
-        let (a, b) = (strides(self.form.a_transposed, self.stored[0]), strides(self.form.b_transposed, self.stored[1]));
-        let sizes = [self.m, self.n, self.k, a[0], a[1], b[0], b[1], self.pitch].map(|x| x as u32);
-        let kernel = Specialised::new(&MATMUL_TILED, &[("SIDE", side as u32)]);
-        (kernel, [MATMUL_BLOCK * side; 2], [sizes.as_slice(), &has].concat())
-    }
-}
-
 /// Kernel, workgroups and parameters of either pass over logits [R,PITCH].
 fn logprob_launch(
     kernel: &Kernel,
@@ -606,159 +513,10 @@ fn row_lanes(width: usize) -> u32 {
     ((width / NUMBERS_PER_LANE) as u32).next_power_of_two().clamp(fewest, most)
 }
 
-impl Untracked for CubeBackend {
-    fn copy(x: CubeTensor) -> CubeTensor {
-        let x = floats(x);
-        let numbers = x.meta.num_elements();
-        let out = empty(&x, [numbers]);
-        launch_words(&CEILING_COPY, width(&[numbers]), &[], &[&x, &out], numbers, &[]);
-        out
-    }
-
-    fn fma(x: CubeTensor, rounds: usize, s: f32, t: f32) -> CubeTensor {
-        let x = floats(x);
-        let numbers = x.meta.num_elements();
-        let out = empty(&x, [numbers]);
-        launch_words(&CEILING_FMA, width(&[numbers]), &[], &[&x, &out], numbers, &[rounds as u32, s.to_bits(), t.to_bits()]);
-        out
-    }
-
-    fn adamw(
-        param: CubeTensor,
-        grad: CubeTensor,
-        m: CubeTensor,
-        v: CubeTensor,
-        clip: CubeTensor,
-        rates: CubeTensor,
-        update: Update,
-    ) -> (CubeTensor, CubeTensor, CubeTensor) {
-        let [grad, clip, rates] = [grad, clip, rates].map(floats);
-        let [param, m, v] = [param, m, v].map(own);
-        let Update { decayed, beta1, one_minus_beta1, beta2, one_minus_beta2, eps } = update;
-        let numbers = [beta1, one_minus_beta1, beta2, one_minus_beta2, eps].map(f32::to_bits);
-        let total = param.meta.num_elements();
-        for start in (0..total).step_by(MOST_BOUND) {
-            let count = MOST_BOUND.min(total - start);
-            let [param, grad, m, v] = [&param, &grad, &m, &v].map(|x| Self::view(x, start, Shape::new([count])));
-            let decayed = decayed.saturating_sub(start);
-            let width = width(&[count, decayed]);
-            let rest = [&[(decayed / width) as u32], numbers.as_slice()].concat();
-            launch_words(&OPTIM_ADAMW, width, &[], &[&param, &grad, &m, &v, &clip, &rates], count, &rest);
-        }
-        (param, m, v)
-    }
-
-    fn sum_squares(x: CubeTensor, partial: CubeTensor, at: usize) -> CubeTensor {
-        let (x, partial) = (floats(x), own(partial));
-        let total = x.meta.num_elements();
-        let mut at = at;
-        for start in (0..total).step_by(MOST_BOUND) {
-            let count = MOST_BOUND.min(total - start);
-            let groups = square_parts(count);
-            let numbers = Self::view(&x, start, Shape::new([count]));
-            let width = width(&[count]);
-            let kernel = Specialised::new(&OPTIM_SUM_SQUARES, &[("WG", MOST_LANES)]).with_words_of(width);
-            launch(kernel, groups, &[&numbers, &partial], &[(count / width) as u32, at as u32]);
-            at += groups;
-        }
-        partial
-    }
-
-    fn clip(partial: CubeTensor, last: CubeTensor, max_norm: f32) -> CubeTensor {
-        let [partial, last] = [partial, last].map(floats);
-        let clip = empty(&partial, [2]);
-        let kernel = Specialised::new(&OPTIM_CLIP, &[("WG", MOST_LANES)]);
-        launch(kernel, 1, &[&partial, &last, &clip], &[partial.meta.num_elements() as u32, max_norm.to_bits()]);
-        clip
-    }
-
-    fn rewards(
-        logprobs: CubeTensor,
-        ref_logprobs: CubeTensor,
-        scores: CubeTensor,
-        begins: CubeTensor,
-        m: usize,
-        kl: Kl,
-        beta: f32,
-    ) -> (CubeTensor, CubeTensor) {
-        let ([logprobs, ref_logprobs, scores], begins) = ([logprobs, ref_logprobs, scores].map(floats), ints(begins));
-        let (n, b) = (logprobs.meta.num_elements(), scores.meta.num_elements());
-        let (kls, rewards) = (empty(&logprobs, [n]), empty(&logprobs, [m]));
-        let kernel = Specialised::new(&ADVANTAGE_REWARDS, &[("WG", ITEM_LANES), ("KL", kl as u32)]);
-        launch(kernel, b, &[&logprobs, &ref_logprobs, &scores, &begins, &kls, &rewards], &[b as u32, beta.to_bits()]);
-        (kls, rewards)
-    }
-
-    fn gae(rewards: CubeTensor, values: CubeTensor, begins: CubeTensor, n: usize, gamma: f32, lambda: f32) -> (CubeTensor, CubeTensor) {
-        let ([rewards, values], begins) = ([rewards, values].map(floats), ints(begins));
-        let [_, ends] = begins.meta.shape().dims();
-        let (advantages, returns) = (empty(&rewards, [n]), empty(&rewards, [rewards.meta.num_elements()]));
-        let kernel = Specialised::new(&ADVANTAGE_GAE, &[("WG", ITEM_LANES)]);
-        let params = [(ends - 1) as u32, gamma.to_bits(), lambda.to_bits()];
-        launch(kernel, (ends - 1).div_ceil(ITEM_LANES as usize), &[&rewards, &values, &begins, &advantages, &returns], &params);
-        (advantages, returns)
-    }
-
-    fn whiten(x: CubeTensor, keep_mean: bool) -> CubeTensor {
-        let x = floats(x);
-        let n = x.meta.num_elements();
-        let out = empty(&x, [n]);
-        let kernel = Specialised::new(&ADVANTAGE_WHITEN, &[("WG", MOST_LANES), ("KEEP_MEAN", u32::from(keep_mean))]);
-        launch(kernel, 1, &[&x, &out], &[n as u32]);
-        out
-    }
-
-    fn block_cached(
-        x: CubeTensor,
-        weights: CubeTensor,
-        cos: CubeTensor,
-        sin: CubeTensor,
-        first: CubeTensor,
-        last: CubeTensor,
-        keys: CubeTensor,
-        values: CubeTensor,
-        start: usize,
-        block: Block,
-    ) -> (CubeTensor, CubeTensor, CubeTensor) {
-        forward_cached::<Self>(x, &Operands { weights, angles: (cos, sin), first, last, block }, Cache { keys, values, start })
-    }
-
-    fn draw(
-        logits: CubeTensor,
-        facts: CubeTensor,
-        seen: CubeTensor,
-        tokens: CubeTensor,
-        ids: CubeTensor,
-        positions: CubeTensor,
-        begins: CubeTensor,
-        step: usize,
-        settings: Settings,
-    ) -> (CubeTensor, CubeTensor, CubeTensor, CubeTensor, CubeTensor, CubeTensor) {
-        let logits = floats(logits);
-        let [facts, seen, tokens, ids, positions, begins] = [facts, seen, tokens, ids, positions, begins].map(own_ints);
-        let [b, v] = logits.meta.shape().dims();
-        let [_, most] = tokens.meta.shape().dims();
-        let stops = facts.meta.num_elements() - ROW * b;
-        let Settings { samples, top_k, top_p, min_p, inv_temperature, penalty, context } = settings;
-        let penalises = u32::from(settings.penalises());
-        let wg = [("WG", row_lanes(v))];
-        if settings.has_threshold() {
-            let bits = [top_p, penalty, min_p].map(f32::to_bits);
-            let params = [&[b as u32, v as u32, penalises, inv_temperature.to_bits(), top_k as u32], bits.as_slice()].concat();
-            launch(Specialised::new(&SAMPLING_THRESHOLD, &wg), b, &[&logits, &seen, &facts], &params);
-        }
-        let sizes = [b, v, most, step, context, stops].map(|x| x as u32);
-        let rest = [u32::from(samples), penalises, inv_temperature.to_bits(), penalty.to_bits()];
-        let bindings = [&logits, &seen, &facts, &tokens, &ids, &positions, &begins];
-        launch(Specialised::new(&SAMPLING_DRAW, &wg), b, &bindings, &[sizes.as_slice(), &rest].concat());
-        (facts, seen, tokens, ids, positions, begins)
-    }
-}
-
-/// Integers that may be written, as [`own`].
-fn own_ints(tensor: CubeTensor) -> CubeTensor {
-    let tensor = ints(tensor);
-    if tensor.handle.can_mut() { tensor } else { CubeBackend::int_mul_scalar(tensor, Scalar::Int(1)) }
+/// A tensor that may be written: itself where nobody else holds it, else a copy.
+fn own(tensor: CubeTensor) -> CubeTensor {
+    let tensor = floats(tensor);
+    if tensor.handle.can_mut() { tensor } else { CubeBackend::float_mul_scalar(tensor, Scalar::Float(1.0)) }
 }
 
 /// Launches one lane for each word of `numbers`; parameters are the number of words, then `rest`.
@@ -767,10 +525,4 @@ fn launch_words(kernel: &Kernel, width: usize, consts: &[(&'static str, u32)], t
     let consts = [consts, &[("WG", MOST_LANES)]].concat();
     let kernel = Specialised::new(kernel, &consts).with_words_of(width);
     launch(kernel, words.div_ceil(MOST_LANES as usize), tensors, &[&[words as u32], rest].concat());
-}
-
-/// A tensor that may be written: itself where nobody else holds it, else a copy.
-fn own(tensor: CubeTensor) -> CubeTensor {
-    let tensor = floats(tensor);
-    if tensor.handle.can_mut() { tensor } else { CubeBackend::float_mul_scalar(tensor, Scalar::Float(1.0)) }
 }

@@ -20,7 +20,7 @@ fn main() {
 #[cfg(target_family = "wasm")]
 mod contender {
     use burn::tensor::Device;
-    use evenkeel_core::bench::{BenchModel, Held, Long, Task, Workload, endurance};
+    use evenkeel_core::bench::{BenchModel, Long, Task, Workload, endurance};
     use evenkeel_core::model::{NamedFiles, load};
     use evenkeel_kernels::{DeviceChoice, select};
     use evenkeel_web::browser;
@@ -85,16 +85,9 @@ mod contender {
             // The module's memory never shrinks: what it has is the most that it had.
             let memory = || Some((core::arch::wasm32::memory_size(0) as u64) << 16);
             let told = endurance(&self.device, || 1e3 * browser::seconds(), memory, of, steps).await.map_err(|error| error.to_string())?;
-            let held = |held: Option<Held>| held.map(|held| json!({ "young": held.young, "most": held.most, "old": held.old }));
-            Ok(json!({
-                "run": name,
-                "device": "Chromium",
-                "steps": told.steps,
-                "ms": told.timings.map(|timing| timing.median_ms),
-                "ratio": told.ratio,
-                "reserved_bytes": held(told.reserved),
-                "resident_bytes": held(told.resident),
-            }))
+            let mut row = told.row();
+            row["device"] = "Chromium".into();
+            Ok(row)
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use evenkeel_core::Error;
-use evenkeel_core::bench::{self as core_bench, Endurance, Held, Long, NoRival, Rival, Scaling, StepRow, Steps};
+use evenkeel_core::bench::{self as core_bench, Endurance, Long, NoRival, Rival, Scaling, StepRow, Steps};
 use evenkeel_kernels::bench::{self, BenchRow, Timing};
 use serde_json::{Value, json};
 
@@ -230,12 +230,7 @@ fn endurance(told: &Endurance) -> Row {
     for held in [told.reserved, told.resident] {
         cells.extend([held.map(|h| h.old), held.map(|h| h.most), held.map(|h| h.young)].map(mib));
     }
-    let bytes = |held: Option<Held>| held.map(|h| json!({ "young": h.young, "most": h.most, "old": h.old }));
-    let object = json!({
-        "run": told.of.name(), "steps": told.steps, "ms": [young.median_ms, old.median_ms], "ratio": told.ratio,
-        "reserved_bytes": bytes(told.reserved), "resident_bytes": bytes(told.resident),
-    });
-    Row { cells, object }
+    Row { cells, object: told.row() }
 }
 
 /// Three digits that mean something.

@@ -1,0 +1,102 @@
+//! Products of matrices: which form, which tiles, which parameters.
+
+use burn::backend::wgpu::CubeTensor;
+
+use super::or_unread;
+use crate::backend::Form;
+use crate::launch::{MATMUL_SUBGROUP, MATMUL_TILED, Specialised, WIDE, launch, variant, width};
+
+/// Lanes along an edge of a workgroup of the default product, each of which owns 4 × 4 numbers; and where the larger ones would be so few that
+/// they leave a GPU idle.
+const MATMUL_SIDE: usize = 16;
+const SMALL_MATMUL_SIDE: usize = 8;
+const FEW_TILES: usize = 64;
+/// Numbers along an edge of the block that a lane of a product owns.
+const MATMUL_BLOCK: usize = 4;
+
+/// What is added to a product beside its bias.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is not kept")]
+pub(super) enum Added {
+    Nothing,
+    /// [M,N]
+    Matrix(CubeTensor),
+    /// What out holds.
+    Out,
+}
+
+/// out [M,N] = a b (+ bias) (+ what is added).
+pub(super) struct Product {
+    pub(super) m: usize,
+    pub(super) n: usize,
+    pub(super) k: usize,
+    pub(super) form: Form,
+    /// Numbers from row to row of a and b as they are stored.
+    pub(super) stored: [usize; 2],
+    /// Numbers from row to row of out and residual.
+    pub(super) pitch: usize,
+}
+
+impl Product {
+    pub(super) fn of(a: &CubeTensor, b: &CubeTensor, form: Form) -> Self {
+        let [[a_rows, a_columns], [b_rows, b_columns]] = [a, b].map(|x| x.meta.shape().dims());
+        let (m, k) = if form.a_transposed { (a_columns, a_rows) } else { (a_rows, a_columns) };
+        let n = if form.b_transposed { b_rows } else { b_columns };
+        Self { m, n, k, form, stored: [a_columns, b_columns], pitch: n }
+    }
+
+    pub(super) fn launch(&self, a: &CubeTensor, b: &CubeTensor, bias: Option<CubeTensor>, added: Added, out: &CubeTensor) {
+        let has_bias = u32::from(bias.is_some());
+        let (residual, is_added) = match added {
+            Added::Nothing => (None, 0),
+            Added::Matrix(residual) => (Some(residual), 1),
+            Added::Out => (None, 2),
+        };
+        let [bias, residual] = [bias, residual].map(|x| or_unread(x, a));
+        let has = [has_bias, is_added];
+        let (kernel, [rows, columns], params) = match variant().subgroup_lanes() {
+            Some(lanes) if self.is_wide() => self.subgroup(lanes, has),
+            _ => self.tiled(has),
+        };
+        let groups = self.m.div_ceil(rows) * self.n.div_ceil(columns);
+        launch(kernel, groups, &[a, b, &bias, &residual, out], &params);
+    }
+
+    /// Whether every row, as it is stored, begins at a word.
+    fn is_wide(&self) -> bool {
+        let [a, b] = self.stored;
+        width(&[a, b, self.pitch]) == WIDE
+    }
+
+    fn subgroup(&self, lanes: u32, [has_bias, is_added]: [u32; 2]) -> (Specialised, [usize; 2], Vec<u32>) {
+        let row_lanes = if self.m <= MATMUL_BLOCK { 1 } else { lanes };
+        let tile = [MATMUL_BLOCK * row_lanes as usize, 2 * MATMUL_BLOCK * lanes as usize];
+        // A tile that is moved back must begin at a word of a's rows.
+        let moves = !self.form.a_transposed || self.m.is_multiple_of(WIDE);
+        // Where out is added to, no number may be computed twice.
+        let fits = moves && is_added != 2 && self.m >= tile[0] && self.pitch >= tile[1];
+        let kernel = Specialised::new(
+            &MATMUL_SUBGROUP,
+            &[
+                ("LANES", lanes),
+                ("ROW_LANES", row_lanes),
+                ("A_TRANSPOSED", u32::from(self.form.a_transposed)),
+                ("B_TRANSPOSED", u32::from(self.form.b_transposed)),
+                ("ADDED", is_added),
+                ("FITS", u32::from(fits)),
+            ],
+        );
+        let [a, b] = self.stored.map(|stored| stored / WIDE);
+        let sizes = [self.m, self.n, self.k, a, b, self.pitch / WIDE].map(|x| x as u32);
+        (kernel, tile, [sizes.as_slice(), &[has_bias]].concat())
+    }
+
+    fn tiled(&self, has: [u32; 2]) -> (Specialised, [usize; 2], Vec<u32>) {
+        let tiles = |side: usize| self.m.div_ceil(MATMUL_BLOCK * side) * self.n.div_ceil(MATMUL_BLOCK * side);
+        let side = if tiles(MATMUL_SIDE) < FEW_TILES { SMALL_MATMUL_SIDE } else { MATMUL_SIDE };
+        let strides = |transposed: bool, stored: usize| if transposed { [1, stored] } else { [stored, 1] };
+        let (a, b) = (strides(self.form.a_transposed, self.stored[0]), strides(self.form.b_transposed, self.stored[1]));
+        let sizes = [self.m, self.n, self.k, a[0], a[1], b[0], b[1], self.pitch].map(|x| x as u32);
+        let kernel = Specialised::new(&MATMUL_TILED, &[("SIDE", side as u32)]);
+        (kernel, [MATMUL_BLOCK * side; 2], [sizes.as_slice(), &has].concat())
+    }
+}

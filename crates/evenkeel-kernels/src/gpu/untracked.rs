@@ -1,0 +1,173 @@
+//! What no gradient goes through: the optimiser, sampling, advantages, ceilings.
+
+use burn::backend::Scalar;
+use burn::backend::ops::IntTensorOps;
+use burn::backend::wgpu::{CubeBackend, CubeTensor};
+use burn::tensor::Shape;
+
+use super::{ITEM_LANES, MOST_LANES, empty, floats, ints, launch_words, own, row_lanes};
+use crate::backend::{Cache, RawKernels, Untracked};
+use crate::block::{Block, Operands, forward_cached};
+use crate::launch::{
+    ADVANTAGE_GAE, ADVANTAGE_REWARDS, ADVANTAGE_WHITEN, CEILING_COPY, CEILING_FMA, OPTIM_ADAMW, OPTIM_CLIP, OPTIM_SUM_SQUARES,
+    SAMPLING_DRAW, SAMPLING_THRESHOLD, Specialised, launch, width,
+};
+use crate::optim::{MOST_BOUND, square_parts};
+use crate::reference::advantage::Kl;
+use crate::reference::optim::Update;
+use crate::reference::sampling::{ROW, Settings};
+
+impl Untracked for CubeBackend {
+    fn copy(x: CubeTensor) -> CubeTensor {
+        let x = floats(x);
+        let numbers = x.meta.num_elements();
+        let out = empty(&x, [numbers]);
+        launch_words(&CEILING_COPY, width(&[numbers]), &[], &[&x, &out], numbers, &[]);
+        out
+    }
+
+    fn fma(x: CubeTensor, rounds: usize, s: f32, t: f32) -> CubeTensor {
+        let x = floats(x);
+        let numbers = x.meta.num_elements();
+        let out = empty(&x, [numbers]);
+        launch_words(&CEILING_FMA, width(&[numbers]), &[], &[&x, &out], numbers, &[rounds as u32, s.to_bits(), t.to_bits()]);
+        out
+    }
+
+    fn adamw(
+        param: CubeTensor,
+        grad: CubeTensor,
+        m: CubeTensor,
+        v: CubeTensor,
+        clip: CubeTensor,
+        rates: CubeTensor,
+        update: Update,
+    ) -> (CubeTensor, CubeTensor, CubeTensor) {
+        let [grad, clip, rates] = [grad, clip, rates].map(floats);
+        let [param, m, v] = [param, m, v].map(own);
+        let Update { decayed, beta1, one_minus_beta1, beta2, one_minus_beta2, eps } = update;
+        let numbers = [beta1, one_minus_beta1, beta2, one_minus_beta2, eps].map(f32::to_bits);
+        let total = param.meta.num_elements();
+        for start in (0..total).step_by(MOST_BOUND) {
+            let count = MOST_BOUND.min(total - start);
+            let [param, grad, m, v] = [&param, &grad, &m, &v].map(|x| Self::view(x, start, Shape::new([count])));
+            let decayed = decayed.saturating_sub(start);
+            let width = width(&[count, decayed]);
+            let rest = [&[(decayed / width) as u32], numbers.as_slice()].concat();
+            launch_words(&OPTIM_ADAMW, width, &[], &[&param, &grad, &m, &v, &clip, &rates], count, &rest);
+        }
+        (param, m, v)
+    }
+
+    fn sum_squares(x: CubeTensor, partial: CubeTensor, at: usize) -> CubeTensor {
+        let (x, partial) = (floats(x), own(partial));
+        let total = x.meta.num_elements();
+        let mut at = at;
+        for start in (0..total).step_by(MOST_BOUND) {
+            let count = MOST_BOUND.min(total - start);
+            let groups = square_parts(count);
+            let numbers = Self::view(&x, start, Shape::new([count]));
+            let width = width(&[count]);
+            let kernel = Specialised::new(&OPTIM_SUM_SQUARES, &[("WG", MOST_LANES)]).with_words_of(width);
+            launch(kernel, groups, &[&numbers, &partial], &[(count / width) as u32, at as u32]);
+            at += groups;
+        }
+        partial
+    }
+
+    fn clip(partial: CubeTensor, last: CubeTensor, max_norm: f32) -> CubeTensor {
+        let [partial, last] = [partial, last].map(floats);
+        let clip = empty(&partial, [2]);
+        let kernel = Specialised::new(&OPTIM_CLIP, &[("WG", MOST_LANES)]);
+        launch(kernel, 1, &[&partial, &last, &clip], &[partial.meta.num_elements() as u32, max_norm.to_bits()]);
+        clip
+    }
+
+    fn rewards(
+        logprobs: CubeTensor,
+        ref_logprobs: CubeTensor,
+        scores: CubeTensor,
+        begins: CubeTensor,
+        m: usize,
+        kl: Kl,
+        beta: f32,
+    ) -> (CubeTensor, CubeTensor) {
+        let ([logprobs, ref_logprobs, scores], begins) = ([logprobs, ref_logprobs, scores].map(floats), ints(begins));
+        let (n, b) = (logprobs.meta.num_elements(), scores.meta.num_elements());
+        let (kls, rewards) = (empty(&logprobs, [n]), empty(&logprobs, [m]));
+        let kernel = Specialised::new(&ADVANTAGE_REWARDS, &[("WG", ITEM_LANES), ("KL", kl as u32)]);
+        launch(kernel, b, &[&logprobs, &ref_logprobs, &scores, &begins, &kls, &rewards], &[b as u32, beta.to_bits()]);
+        (kls, rewards)
+    }
+
+    fn gae(rewards: CubeTensor, values: CubeTensor, begins: CubeTensor, n: usize, gamma: f32, lambda: f32) -> (CubeTensor, CubeTensor) {
+        let ([rewards, values], begins) = ([rewards, values].map(floats), ints(begins));
+        let [_, ends] = begins.meta.shape().dims();
+        let (advantages, returns) = (empty(&rewards, [n]), empty(&rewards, [rewards.meta.num_elements()]));
+        let kernel = Specialised::new(&ADVANTAGE_GAE, &[("WG", ITEM_LANES)]);
+        let params = [(ends - 1) as u32, gamma.to_bits(), lambda.to_bits()];
+        launch(kernel, (ends - 1).div_ceil(ITEM_LANES as usize), &[&rewards, &values, &begins, &advantages, &returns], &params);
+        (advantages, returns)
+    }
+
+    fn whiten(x: CubeTensor, keep_mean: bool) -> CubeTensor {
+        let x = floats(x);
+        let n = x.meta.num_elements();
+        let out = empty(&x, [n]);
+        let kernel = Specialised::new(&ADVANTAGE_WHITEN, &[("WG", MOST_LANES), ("KEEP_MEAN", u32::from(keep_mean))]);
+        launch(kernel, 1, &[&x, &out], &[n as u32]);
+        out
+    }
+
+    fn block_cached(
+        x: CubeTensor,
+        weights: CubeTensor,
+        cos: CubeTensor,
+        sin: CubeTensor,
+        first: CubeTensor,
+        last: CubeTensor,
+        keys: CubeTensor,
+        values: CubeTensor,
+        start: usize,
+        block: Block,
+    ) -> (CubeTensor, CubeTensor, CubeTensor) {
+        forward_cached::<Self>(x, &Operands { weights, angles: (cos, sin), first, last, block }, Cache { keys, values, start })
+    }
+
+    fn draw(
+        logits: CubeTensor,
+        facts: CubeTensor,
+        seen: CubeTensor,
+        tokens: CubeTensor,
+        ids: CubeTensor,
+        positions: CubeTensor,
+        begins: CubeTensor,
+        step: usize,
+        settings: Settings,
+    ) -> (CubeTensor, CubeTensor, CubeTensor, CubeTensor, CubeTensor, CubeTensor) {
+        let logits = floats(logits);
+        let [facts, seen, tokens, ids, positions, begins] = [facts, seen, tokens, ids, positions, begins].map(own_ints);
+        let [b, v] = logits.meta.shape().dims();
+        let [_, most] = tokens.meta.shape().dims();
+        let stops = facts.meta.num_elements() - ROW * b;
+        let Settings { samples, top_k, top_p, min_p, inv_temperature, penalty, context } = settings;
+        let penalises = u32::from(settings.penalises());
+        let wg = [("WG", row_lanes(v))];
+        if settings.has_threshold() {
+            let bits = [top_p, penalty, min_p].map(f32::to_bits);
+            let params = [&[b as u32, v as u32, penalises, inv_temperature.to_bits(), top_k as u32], bits.as_slice()].concat();
+            launch(Specialised::new(&SAMPLING_THRESHOLD, &wg), b, &[&logits, &seen, &facts], &params);
+        }
+        let sizes = [b, v, most, step, context, stops].map(|x| x as u32);
+        let rest = [u32::from(samples), penalises, inv_temperature.to_bits(), penalty.to_bits()];
+        let bindings = [&logits, &seen, &facts, &tokens, &ids, &positions, &begins];
+        launch(Specialised::new(&SAMPLING_DRAW, &wg), b, &bindings, &[sizes.as_slice(), &rest].concat());
+        (facts, seen, tokens, ids, positions, begins)
+    }
+}
+
+/// Integers that may be written, as [`own`].
+fn own_ints(tensor: CubeTensor) -> CubeTensor {
+    let tensor = ints(tensor);
+    if tensor.handle.can_mut() { tensor } else { CubeBackend::int_mul_scalar(tensor, Scalar::Int(1)) }
+}
