@@ -104,7 +104,7 @@ impl Held {
 const LOOK: u64 = 10;
 
 /// Whether steps of the tiny model grow slower or hold more memory: one run does `steps` steps, another few, then steps of both are timed in
-/// turn. `clock` as in [`steps`]; `peak` returns the most bytes that the process held since it was last asked.
+/// turn. `clock` as in [`super::steps`]; `peak` returns the most bytes that the process held since it was last asked.
 ///
 /// # Errors
 /// [`crate::Error::Device`].
