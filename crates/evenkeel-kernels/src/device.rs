@@ -70,8 +70,6 @@ pub enum DeviceError {
     Unusable { reason: String },
 }
 
-/// Launches that go to the queue in one submission: few enough that a driver never works on one for long.
-const LAUNCHES_PER_SUBMISSION: usize = 128;
 /// The GPU of this process once it is open, and how it is to be opened.
 static GPU: OnceLock<Selected> = OnceLock::new();
 static PROFILE: OnceLock<Profile> = OnceLock::new();
@@ -145,7 +143,7 @@ async fn gpu() -> Result<Selected, DeviceError> {
     if let Some(selected) = GPU.get() {
         return Ok(selected.clone());
     }
-    let options = Device::wgpu_options().tasks_max(LAUNCHES_PER_SUBMISSION);
+    let options = Device::wgpu_options().tasks_max(crate::pace::MOST);
     let opened = match PROFILE.get().copied().unwrap_or_else(platform::profile) {
         Profile::Whole => {
             #[cfg(target_family = "wasm")]
@@ -162,6 +160,7 @@ async fn gpu() -> Result<Selected, DeviceError> {
             let lanes = has_subgroups(&setup.device).then(|| setup.adapter.get_info().subgroup_min_size);
             SUBGROUP_LANES.get_or_init(|| lanes.unwrap_or(0));
             platform::watch(&setup.device);
+            crate::pace::watch(&setup);
             let limits = setup.device.limits();
             Selected {
                 memory: platform::own_memory(&setup.adapter),

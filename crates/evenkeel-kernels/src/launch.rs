@@ -208,6 +208,7 @@ pub(crate) fn launch(kernel: Specialised, groups: usize, tensors: &[&CubeTensor]
     let described = CubeDim::new_1d(1);
     let name = kernel.name;
     crate::profile::named(name, || client.launch(Box::new(SourceKernel::new(kernel, described)), CubeCount::Static(x, y, 1), arguments));
+    crate::pace::launched(&client);
 }
 
 /// A grid of at least `groups` workgroups within the limit of one dimension; shaders skip the surplus.

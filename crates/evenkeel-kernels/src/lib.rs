@@ -25,6 +25,7 @@ mod logprob;
 mod loss;
 mod norm;
 mod optim;
+mod pace;
 mod platform;
 pub mod profile;
 pub mod reference;

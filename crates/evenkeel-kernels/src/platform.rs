@@ -39,6 +39,45 @@ pub(crate) fn watch(device: &wgpu::Device) {
     });
 }
 
+/// Has a device call back those who asked to be told what it has done: natively nobody hears before somebody looks.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) struct Waker(std::thread::Thread);
+
+#[cfg(not(target_family = "wasm"))]
+impl Waker {
+    pub(crate) fn new(device: &wgpu::Device) -> Self {
+        const BETWEEN_LOOKS: std::time::Duration = std::time::Duration::from_millis(2);
+        let device = device.clone();
+        let looking = std::thread::spawn(move || {
+            loop {
+                std::thread::park();
+                while device.poll(wgpu::PollType::Poll).is_ok_and(|status| !status.is_queue_empty()) {
+                    std::thread::sleep(BETWEEN_LOOKS);
+                }
+            }
+        });
+        Self(looking.thread().clone())
+    }
+
+    /// Looks until the device is done with everything.
+    pub(crate) fn wake(&self) {
+        self.0.unpark();
+    }
+}
+
+/// A browser calls by itself.
+#[cfg(target_family = "wasm")]
+pub(crate) struct Waker;
+
+#[cfg(target_family = "wasm")]
+impl Waker {
+    pub(crate) fn new(_device: &wgpu::Device) -> Self {
+        Self
+    }
+
+    pub(crate) fn wake(&self) {}
+}
+
 /// Runs the constructors that burn's crates register themselves with; the second call does nothing.
 ///
 /// Naming the linker's function is what matters: in a module where nobody calls it, the linker has every exported function call it,
