@@ -40,7 +40,7 @@ pub fn verdicts(selected: &Selected) -> Result<Vec<Verdict>> {
 
 /// An error where a kernel is wrong: what would come of it is garbage.
 pub fn judge(selected: &Selected, verdicts: &[Verdict]) -> Result<()> {
-    let wrong: Vec<&str> = verdicts.iter().filter(|v| !v.passed()).map(|v| v.kernel).collect();
+    let wrong: Vec<&str> = verdicts.iter().filter(|v| !v.passed()).map(|v| v.of).collect();
     if wrong.is_empty() {
         return Ok(());
     }

@@ -15,6 +15,7 @@ pub mod model;
 pub mod recipe;
 pub mod record;
 pub mod rng;
+pub mod selfcheck;
 pub mod text;
 pub mod train;
 pub mod world;

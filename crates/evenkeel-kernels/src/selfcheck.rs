@@ -12,10 +12,10 @@ use crate::{
 const ABSOLUTE: f64 = 2e-5;
 const RELATIVE: f64 = 2e-5;
 
-/// One kernel's comparison with its twin.
+/// What was tried, and how it went.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
-    pub kernel: &'static str,
+    pub of: &'static str,
     /// Largest difference, in units of the tolerance; infinite where something was not a number.
     pub error: f64,
 }
@@ -34,7 +34,7 @@ impl Verdict {
 pub async fn selfcheck(device: &Device) -> Result<Vec<Verdict>, String> {
     let got = results(device).await?;
     let want = results(&Device::flex()).await?;
-    Ok(got.iter().zip(&want).map(|((kernel, got), (_, want))| Verdict { kernel, error: error(got, want) }).collect())
+    Ok(got.iter().zip(&want).map(|((kernel, got), (_, want))| Verdict { of: kernel, error: error(got, want) }).collect())
 }
 
 /// The largest difference, in units of the tolerance.

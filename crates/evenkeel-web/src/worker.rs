@@ -201,7 +201,7 @@ async fn open_device(choice: &str) -> Option<Selected> {
         Ok(verdicts) => verdicts,
         Err(message) => return failed(message),
     };
-    let broken: Vec<&str> = verdicts.iter().filter(|verdict| !verdict.passed()).map(|verdict| verdict.kernel).collect();
+    let broken: Vec<&str> = verdicts.iter().filter(|verdict| !verdict.passed()).map(|verdict| verdict.of).collect();
     let problem = (!broken.is_empty()).then(|| {
         let (name, kernels) = (&selected.name, broken.join(", "));
         format!("{name} computes wrongly ({kernels}) and is not used. Update the browser and the GPU's driver, or train on the CPU.")
@@ -211,7 +211,7 @@ async fn open_device(choice: &str) -> Option<Selected> {
         backend: selected.backend.clone(),
         software: selected.software,
         features: selected.features.clone(),
-        checks: verdicts.iter().map(|v| Check { kernel: v.kernel.into(), error: v.error.min(f64::MAX), passed: v.passed() }).collect(),
+        checks: verdicts.iter().map(|v| Check { kernel: v.of.into(), error: v.error.min(f64::MAX), passed: v.passed() }).collect(),
         milliseconds: 1e3 * (browser::seconds() - begun),
     });
     match problem {

@@ -1,19 +1,22 @@
-//! Properties that hold whatever the weights: padding, batch split, packing, equal answers, masked batches, the first step.
+//! Properties that hold whatever the weights: those of the selfcheck on every device; batch split, packing, equal answers and the first step
+//! of every kind on the CPU.
 
 use burn::tensor::Device;
-use evenkeel_core::data::batch::Batch;
 use evenkeel_core::data::{Preference, Prompt, Sequence};
 use evenkeel_core::event::Metrics;
 use evenkeel_core::model::{Head, Model, ModelConfig};
 use evenkeel_core::recipe::{Assignment, Recipe, Stage};
 use evenkeel_core::rng;
+use evenkeel_core::selfcheck::selfcheck;
 use evenkeel_core::train::dpo::DpoTrainer;
-use evenkeel_core::train::forward::{end_scores, read, sequence_logprobs};
 use evenkeel_core::train::ppo::{PpoTrainer, RewardSource};
 use evenkeel_core::train::reward::RewardTrainer;
 use evenkeel_core::train::run::Trainer;
 use evenkeel_core::train::sft::SftTrainer;
+use evenkeel_kernels::launch::{Mutation, Variant, with_mutation, with_variant};
 use pollster::block_on;
+
+use crate::support::devices;
 
 /// f32 sums in another order.
 const SAME: f64 = 2e-5;
@@ -66,16 +69,31 @@ fn assert_same_runs(a: &[Metrics], b: &[Metrics], names: &[&str]) {
 }
 
 #[test]
-fn padding_changes_neither_log_probabilities_nor_scores() {
-    let (lm, judge) = (model(Head::Lm), model(Head::Score));
-    let all = sequences(6);
-    let together = Batch::padded(&all.iter().collect::<Vec<_>>());
-    let sums = block_on(read(vec![sequence_logprobs(&lm, &together), end_scores(&judge, &together)])).unwrap();
-    for (i, one) in all.iter().enumerate() {
-        let alone = Batch::padded(&[one]);
-        let values = block_on(read(vec![sequence_logprobs(&lm, &alone), end_scores(&judge, &alone)])).unwrap();
-        assert_same("log-probability", f64::from(sums[0][i]), f64::from(values[0][0]));
-        assert_same("score", f64::from(sums[1][i]), f64::from(values[1][0]));
+fn every_device_passes_the_selfcheck() {
+    for (name, device) in devices("every_device_passes_the_selfcheck") {
+        let verdicts = block_on(selfcheck(&device)).unwrap();
+        let wrong: Vec<_> = verdicts.iter().filter(|verdict| !verdict.passed()).collect();
+        assert!(wrong.is_empty() && verdicts.len() == 8, "{name}: {wrong:?}");
+    }
+}
+
+/// A kernel, what its text says and shall not, and what is then no longer true.
+const DEFECTS: [(&str, &str, &str, &[&str]); 4] = [
+    ("attention/forward", "min(last[row], i32(s) - 1)", "max(last[row], i32(s) - 1)", &["padding"]),
+    ("attention/decode", "key >= begins && key <= last", "key >= begins && key < last", &["generation"]),
+    ("advantage/rewards", "reference[token + t] - logprob", "reference[token + t] - 1.1 * logprob", &["ppo"]),
+    ("loss/pair", "-(1.0 - e) * log_sigmoid(scaled)", "-(0.9 - e) * log_sigmoid(scaled)", &["reward", "dpo"]),
+];
+
+#[test]
+fn a_device_that_is_wrong_fails_the_selfcheck() {
+    let Some((_, gpu)) = devices("a_device_that_is_wrong_fails_the_selfcheck").into_iter().nth(1) else { return };
+    for (kernel, find, replace, untrue) in DEFECTS {
+        let checked = || with_mutation(Mutation { kernel, find, replace }, || block_on(selfcheck(&gpu)).unwrap());
+        let wrong: Vec<_> = with_variant(Variant::Default, checked).into_iter().filter(|verdict| !verdict.passed()).map(|v| v.of).collect();
+        for of in untrue {
+            assert!(wrong.iter().any(|wrong| wrong.starts_with(of)), "{kernel}: {wrong:?}");
+        }
     }
 }
 
