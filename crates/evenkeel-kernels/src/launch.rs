@@ -175,6 +175,7 @@ impl Hash for Specialised {
 
 impl KernelSource for Specialised {
     fn source(&self) -> SourceTemplate {
+        crate::pace::compiles();
         SourceTemplate::new(self.wgsl())
     }
 

@@ -2,7 +2,8 @@
 //!
 //! How long a launch takes differs between adapters by a factor of a thousand, so it is measured: whenever as many launches were made
 //! as a submission may hold, the queue is asked to say when it is done with what it has. The next submissions hold as many launches
-//! as the slowest of the last ones allow.
+//! as the slowest of the last ones allow. In a browser the answer is heard when the host next waits, and so may have been there for
+//! a while; then it bounds what the launches took.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, OnceLock};
@@ -21,6 +22,8 @@ pub(crate) const MOST: usize = 128;
 const FIRST: usize = 8;
 /// Measurements that count.
 const REMEMBERED: usize = 16;
+/// An answer that comes this soon after the host's last launch may have waited for the host.
+const WAITED: Duration = if cfg!(target_family = "wasm") { Duration::from_millis(4) } else { Duration::ZERO };
 
 static PACE: OnceLock<Pace> = OnceLock::new();
 
@@ -32,16 +35,23 @@ pub(crate) fn watch(setup: &WgpuSetup) {
 /// A launch was made through `client`: submits it and those before it where no more fit into a submission.
 pub(crate) fn launched(client: &Client) {
     let Some(pace) = PACE.get() else { return };
-    let Some(launches) = pace.state.lock().expect("nobody panics while holding it").launched() else { return };
+    let sent = Instant::now();
+    let Some(launches) = pace.state.lock().expect("nobody panics while holding it").launched(sent) else { return };
     if launches < MOST {
         // A device that is lost says so to whoever reads from it.
         let _ = client.flush();
     }
-    let sent = Instant::now();
     pace.queue.on_submitted_work_done(move || {
         pace.state.lock().expect("nobody panics while holding it").done(launches, sent, Instant::now());
     });
     pace.waker.wake();
+}
+
+/// A pipeline is being compiled: nothing that is measured meanwhile says how fast the device is.
+pub(crate) fn compiles() {
+    if let Some(pace) = PACE.get() {
+        pace.state.lock().expect("nobody panics while holding it").compiled = Some(Instant::now());
+    }
 }
 
 struct Pace {
@@ -58,6 +68,12 @@ struct State {
     each: VecDeque<Duration>,
     /// When the device was last done.
     idle_since: Option<Instant>,
+    /// When the host last launched.
+    busy: Option<Instant>,
+    /// When it last compiled.
+    compiled: Option<Instant>,
+    /// The last measurement is a bound, and nothing was launched since.
+    bounded: bool,
 }
 
 impl State {
@@ -68,19 +84,31 @@ impl State {
     }
 
     /// Counts a launch. → the launches to be submitted, where these are as many as may be
-    fn launched(&mut self) -> Option<usize> {
+    fn launched(&mut self, now: Instant) -> Option<usize> {
+        (self.busy, self.bounded) = (Some(now), false);
         self.launches += 1;
         (self.launches >= self.most()).then(|| std::mem::take(&mut self.launches))
     }
 
-    /// The device is done with what was sent at `sent`: it began then, or when it was done with what came before.
+    /// The device is done with what was sent at `sent`, and with everything before.
     fn done(&mut self, launches: usize, sent: Instant, now: Instant) {
+        // It began then, or when it was done with what came before.
         let began = self.idle_since.map_or(sent, |idle| idle.max(sent));
         self.idle_since = Some(now);
+        if self.compiled.is_some_and(|compiled| compiled >= sent) {
+            return;
+        }
+        let has_waited = self.busy.is_some_and(|busy| now.saturating_duration_since(busy) < WAITED);
+        let mut each = now.saturating_duration_since(if has_waited { sent } else { began }) / launches as u32;
+        if has_waited && self.bounded {
+            // Of several that have waited the last one was sent last, and is the tightest bound.
+            each = each.min(self.each.pop_back().unwrap_or(each));
+        }
+        self.bounded = has_waited;
         if self.each.len() == REMEMBERED {
             self.each.pop_front();
         }
-        self.each.push_back(now.saturating_duration_since(began) / launches as u32);
+        self.each.push_back(each);
     }
 }
 
@@ -95,7 +123,7 @@ mod tests {
         while sizes.len() < count {
             done += each(launched);
             launched += 1;
-            if let Some(launches) = state.launched() {
+            if let Some(launches) = state.launched(start) {
                 state.done(launches, start, done);
                 sizes.push(launches);
             }
@@ -117,6 +145,17 @@ mod tests {
         assert_eq!(sizes[..2], [FIRST, MOST]);
         assert!(sizes[3..10].iter().all(|&size| size <= 20), "{sizes:?}");
         assert_eq!(sizes[39], MOST, "{sizes:?}");
+    }
+
+    #[test]
+    fn what_was_measured_while_a_pipeline_was_compiled_does_not_count() {
+        let (mut state, start) = (State::default(), Instant::now());
+        let after = |ms| start + Duration::from_millis(ms);
+        state.compiled = Some(after(5));
+        state.done(1, after(0), after(1000));
+        assert_eq!(state.most(), FIRST);
+        state.done(1, after(1000), after(1001));
+        assert_eq!(state.most(), 50);
     }
 
     #[test]
