@@ -1,37 +1,48 @@
 //! Run folders in the browser's own storage (origin private file system), written whole or not at all.
 //!
 //! A folder has two slots and a file `CURRENT` of one byte that names the one in use; a new version is written into the other slot, and
-//! only when all of it is there does the byte change.
+//! only when all of it is there does the byte change. One worker at a time has the storage: two tabs would write over each other.
 
 use evenkeel_core::train::run::Store;
 use evenkeel_core::{Error, Result};
-use js_sys::{ArrayBuffer, Object, Reflect, Uint8Array};
-use wasm_bindgen::{JsCast, JsValue};
+use js_sys::{ArrayBuffer, Object, Promise, Reflect, Uint8Array};
+use wasm_bindgen::{JsCast, JsValue, prelude::Closure};
+use wasm_bindgen_futures::JsFuture;
 
 use crate::browser::{ask, call, get};
 
 const CURRENT: &str = "CURRENT";
 const SLOTS: [&str; 2] = ["0", "1"];
+/// The lock that the storage's worker holds as long as it lives, and for how long another waits for it: one that ended lets go of it late.
+const LOCK: &str = "evenkeel";
+const PATIENCE_MS: u32 = 2000;
 
 /// The origin's storage; without one, nothing is kept and nothing is found.
 pub struct OpfsStore {
     root: Option<JsValue>,
+    /// Why there is none, as a sentence.
+    reason: Option<&'static str>,
 }
 
 impl OpfsStore {
     /// Opens `evenkeel/` in it.
     pub async fn open() -> Self {
+        if !taken().await {
+            let reason = "Another tab has this page's storage: a reload of this one loses the run. Close the other tab and reload to go on with what it kept.";
+            return Self { root: None, reason: Some(reason) };
+        }
         let storage = get(&get(&js_sys::global(), "navigator"), "storage");
         let root = match ask(&storage, "getDirectory", &[]).await {
             Ok(root) => folder(&root, "evenkeel", true).await.ok(),
             Err(_) => None,
         };
-        Self { root }
+        let reason = root.is_none().then_some("This browser gives the page no storage: a reload loses the run.");
+        Self { root, reason }
     }
 
-    /// Whether anything can be kept.
-    pub fn keeps(&self) -> bool {
-        self.root.is_some()
+    /// Why nothing can be kept, where that is so.
+    pub fn reason(&self) -> Option<&'static str> {
+        self.reason
     }
 
     /// The handle of a folder such as `models/sft`; `None` where there is none and none is made.
@@ -85,6 +96,28 @@ impl Store for OpfsStore {
         }
         Ok(())
     }
+}
+
+/// Whether this worker has the storage to itself from now on. A browser without locks cannot say.
+async fn taken() -> bool {
+    let locks = get(&get(&js_sys::global(), "navigator"), "locks");
+    let patience = call(&get(&js_sys::global(), "AbortSignal"), "timeout", &[PATIENCE_MS.into()]);
+    let (false, Ok(patience)) = (locks.is_undefined(), patience) else { return true };
+    let answer = Promise::new(&mut |resolve, _| {
+        let say = move |granted: bool| drop(resolve.call1(&JsValue::NULL, &granted.into()).expect("a promise can be resolved"));
+        let (granted, refused) = (say.clone(), say.clone());
+        // The lock is held until the promise that this returns is kept: never.
+        let hold = Closure::once_into_js(move |_lock: JsValue| {
+            granted(true);
+            Promise::new(&mut |_, _| {})
+        });
+        let refused = Closure::once_into_js(move |_timeout: JsValue| refused(false));
+        let request = call(&locks, "request", &[LOCK.into(), options("signal", patience.clone()), hold]);
+        if request.and_then(|request| call(&request, "catch", &[refused])).is_err() {
+            say(true);
+        }
+    });
+    JsFuture::from(answer).await.is_ok_and(|granted| granted.is_truthy())
 }
 
 async fn folder(place: &JsValue, name: &str, create: bool) -> std::result::Result<JsValue, String> {

@@ -57,13 +57,13 @@ pub fn start() {
 
 async fn run() {
     let store = OpfsStore::open().await;
-    let keeps = store.keeps();
+    let reason = store.reason();
     let mut player = Player::new(store, Box::new(browser::seconds));
     let unfinished = or_warn(player.unfinished().await);
     let own = or_warn(kept::unfinished(player.store()).await);
     post(&Event::Ready { version: env!("CARGO_PKG_VERSION").into(), plans: Plan::presets(), recipes: recipes(), unfinished, own });
-    if !keeps {
-        post(&Event::Warning { message: "This browser gives the page no storage: a reload loses the run.".into() });
+    if let Some(reason) = reason {
+        post(&Event::Warning { message: reason.into() });
     }
     let mut bench = Bench::default();
     loop {
