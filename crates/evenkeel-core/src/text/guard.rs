@@ -1,5 +1,6 @@
 //! What stands between a `tokenizer.json` and the tokenizers crate, which believes some of what it reads: it indexes with it and panics
-//! (a template of an unknown token, a merge shorter than its prefix), or allocates as much as a map of characters says that it holds.
+//! (a template of an unknown token, a merge shorter than its prefix, a decoder that is no JSON), or allocates as much as a map of characters
+//! says that it holds.
 //!
 //! Where panics unwind they become refusals of the file. In a browser they do not, and end the worker.
 
@@ -42,10 +43,14 @@ struct Parts {
     decoder: Value,
 }
 
-/// Refuses a map of characters (`Precompiled`, SentencePiece's) that says it is longer than it is.
-pub(super) fn check_sizes(place: &str, tokenizer: &[u8]) -> Result<()> {
-    // What is no tokenizer is told by the crate itself.
-    let Ok(Parts { normalizer, pre_tokenizer, decoder }) = serde_json::from_slice(tokenizer) else { return Ok(()) };
+/// Refuses what is no JSON, and a map of characters (`Precompiled`, SentencePiece's) that says it is longer than it is.
+pub(super) fn check(place: &str, tokenizer: &[u8]) -> Result<()> {
+    let Parts { normalizer, pre_tokenizer, decoder } = match serde_json::from_slice(tokenizer) {
+        Ok(parts) => parts,
+        // What is JSON and no tokenizer is told by the crate itself.
+        Err(error) if error.is_data() => return Ok(()),
+        Err(error) => return Err(Error::input(place, format!("cannot be read ({error})"), "download the tokenizer again")),
+    };
     let mut parts = vec![&normalizer, &pre_tokenizer, &decoder];
     while let Some(part) = parts.pop() {
         match part {
@@ -86,11 +91,19 @@ mod tests {
         assert!(!is_guarded());
     }
 
+    /// The tokenizers crate panics over this one, and a browser's worker ends with a panic.
+    #[test]
+    fn what_is_no_json_does_not_come_to_the_crate() {
+        let error = check("t", br#"{"decoder": {"type": "ByteLevel", "trim_offsets" true}}"#).unwrap_err().to_string();
+        assert!(error.starts_with("t: cannot be read (expected `:`"), "{error}");
+        assert_eq!(check("t", b"[1]"), Ok(()));
+    }
+
     #[test]
     fn a_map_that_says_it_is_longer_than_it_is_is_refused() {
         assert_eq!([first_number("AQAAAA=="), first_number("/////w=="), first_number("?")], [Some(1), Some(u32::MAX), None]);
         let file = |map: &str| format!("{{\"normalizer\": {{\"normalizers\": [{{\"precompiled_charsmap\": \"{map}\"}}]}}}}");
-        assert!(check_sizes("t", file("AAAAAA==").as_bytes()).is_ok());
-        assert!(check_sizes("t", file("/////w==").as_bytes()).unwrap_err().to_string().contains("of 6 bytes says that it has 4294967295"));
+        assert!(check("t", file("AAAAAA==").as_bytes()).is_ok());
+        assert!(check("t", file("/////w==").as_bytes()).unwrap_err().to_string().contains("of 6 bytes says that it has 4294967295"));
     }
 }

@@ -70,7 +70,7 @@ impl Text {
     /// `place` names the folder in errors.
     pub fn from_files(place: &str, files: TextFiles) -> Result<Self> {
         let at = format!("{place}/tokenizer.json");
-        guard::check_sizes(&at, &files.tokenizer)?;
+        guard::check(&at, &files.tokenizer)?;
         let mut tokenizer = guard::guarded(&at, || Tokenizer::from_bytes(&files.tokenizer))?
             .map_err(|e| Error::input(&at, format!("cannot be read ({e})"), "download the tokenizer again"))?;
         // Truncation and padding are the batch's business; a file may carry settings of some past run.

@@ -177,13 +177,7 @@ fn keep(file: &mut File, input: &[u8]) -> std::io::Result<()> {
 #[test]
 fn mutated_inputs_are_survived() {
     if let Some(kept) = std::env::var_os(CHILD) {
-        // Panics of the tokenizers crate are refused as bad input; the others are told.
-        let tell = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if !evenkeel_core::text::is_guarded() {
-                tell(info);
-            }
-        }));
+        targets::pass_over_refusals();
         return take_all(Path::new(&kept));
     }
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("evenkeel-fuzz-input");
