@@ -107,7 +107,7 @@ function progress({ store }) {
   whenChanged(
     store,
     box,
-    (state) => [state.ready, state.opened, state.device, state.lesson, steps(state), state.saved],
+    (state) => [state.ready, state.opened, state.device, state.compiling, state.lesson, steps(state), state.saved],
     () => {
       const { state } = store;
       const { lesson } = state;
@@ -129,8 +129,9 @@ export function steps(state) {
 }
 
 /** @param {State} state @param {number} step */
-function standing({ ready, opened, recorded, device, lesson }, step) {
+function standing({ ready, opened, recorded, device, compiling, lesson }, step) {
   if (!ready && !recorded) return t("bar.loading");
+  if (compiling) return t("bar.compiling", compiling);
   if (!opened) return t("bar.idle");
   if (!device && !recorded) return t("bar.opening");
   if (lesson.stage && lesson.total_steps === 0) return t("bar.preparing", { run: runName(lesson.stage) });

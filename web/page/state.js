@@ -29,6 +29,7 @@
  * @typedef {object} State
  * @property {any} ready the worker's first word
  * @property {any} device
+ * @property {{done: number, total: number} | null} compiling pipelines that are being compiled
  * @property {boolean} opened a lesson was opened (or is being opened)
  * @property {boolean} recorded the events come from a recording
  * @property {Lesson} lesson
@@ -62,6 +63,7 @@ export function initial() {
   return {
     ready: null,
     device: null,
+    compiling: null,
     opened: false,
     recorded: false,
     lesson: NOTHING_YET,
@@ -104,6 +106,8 @@ export function reduce(state, event) {
       return { ...initial(), ready: event };
     case "device":
       return { ...state, device: event };
+    case "compiling":
+      return { ...state, compiling: event.done < event.total ? { done: event.done, total: event.total } : null };
     case "state": {
       const { event: _, ...lesson } = event;
       return { ...state, lesson };

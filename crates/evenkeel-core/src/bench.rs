@@ -18,6 +18,7 @@ use crate::data::{Preference, Prompt, Sequence};
 use crate::event::Metrics;
 use crate::model::{Head, Model, ModelConfig, Sampling, generate};
 use crate::recipe::{Recipe, Stage};
+use crate::train::compile_ahead;
 use crate::train::dpo::DpoTrainer;
 use crate::train::ppo::{PpoTrainer, RewardSource};
 use crate::train::run::Trainer;
@@ -265,8 +266,8 @@ impl Task {
         let (start, step) = (clock(), self.steps);
         let (mut rollout_ms, mut metrics) = (None, Metrics::new());
         match &mut self.prepared {
-            Prepared::Sft(trainer) => metrics = trainer.step(step).await?,
-            Prepared::Dpo(trainer) => metrics = trainer.step(step).await?,
+            Prepared::Sft(trainer) => metrics = first_or_next(trainer, step).await?,
+            Prepared::Dpo(trainer) => metrics = first_or_next(trainer, step).await?,
             Prepared::Rollout { policy, prompts } => {
                 let sampling = Sampling { max_new_tokens: NEW_TOKENS, ..Sampling::default() };
                 let seeds: Vec<_> = (0..prompts.len() as u64).collect();
@@ -284,6 +285,14 @@ impl Task {
         }
         Ok(Taken { ms: clock() - start, rollout_ms, loss: metrics.get("loss").copied() })
     }
+}
+
+/// A step as runs take it.
+async fn first_or_next<T: Trainer>(trainer: &mut T, step: u64) -> Result<Metrics> {
+    if step == 1 {
+        compile_ahead(trainer, &mut |_| {}).await?;
+    }
+    trainer.step(step).await
 }
 
 /// Another program that does the same work.

@@ -71,6 +71,8 @@ pub enum Event {
         /// How long the checks took.
         milliseconds: f64,
     },
+    /// So many of the pipelines that come next are compiled.
+    Compiling { done: usize, total: usize },
     /// The device is gone and the worker with it: start another worker, and go on with what it kept.
     Lost { message: String },
     /// Where the lesson stands; said after every command and whenever it changes.

@@ -6,6 +6,7 @@
 
 mod activation;
 mod advantage;
+mod ahead;
 mod attention;
 mod backend;
 pub mod bench;
@@ -37,6 +38,7 @@ pub mod stock;
 
 pub use activation::{gelu, swiglu};
 pub use advantage::{Kl, Responses, gae, rewards, whiten};
+pub use ahead::compile_ahead;
 pub use attention::attention;
 pub use backend::Affine;
 pub use block::{ALIGN, Block, Family, Places, Positions, aligned, block, block_cached};

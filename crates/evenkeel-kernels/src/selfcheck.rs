@@ -4,8 +4,8 @@ use burn::tensor::{Device, Int, Tensor, TensorData, Transaction};
 
 use crate::sampling::{Drawing, Settings, Start};
 use crate::{
-    AdamW, Kl, Layout, Responses, Rows, adamw, attention, clip, draw, gae, gather, gelu, head_logprob, layer_norm, linear_bias,
-    ppo_policy_loss, ppo_value_loss, rewards, rms_norm, rope, swiglu, token_logprob, whiten,
+    AdamW, Kl, Layout, Responses, Rows, adamw, attention, clip, compile_ahead, draw, gae, gather, gelu, head_logprob, layer_norm,
+    linear_bias, ppo_policy_loss, ppo_value_loss, rewards, rms_norm, rope, swiglu, token_logprob, whiten,
 };
 
 /// f32 sums in another order differ by a few units in the last place of numbers of this size.
@@ -27,13 +27,15 @@ impl Verdict {
     }
 }
 
-/// Runs every kernel on `device` and on the CPU, in words as models use them, with sizes that fill no tile.
+/// Runs every kernel on `device` and on the CPU, in words as models use them, with sizes that fill no tile. `tell` as in
+/// [`compile_ahead`].
 ///
 /// # Errors
 /// A sentence, where a device cannot be read.
-pub async fn selfcheck(device: &Device) -> Result<Vec<Verdict>, String> {
-    let got = results(device).await?;
-    let want = results(&Device::flex()).await?;
+pub async fn selfcheck(device: &Device, tell: &mut dyn FnMut(usize, usize)) -> Result<Vec<Verdict>, String> {
+    compile_ahead(async { drop(outputs(device)) }, tell).await;
+    let got = read(outputs(device)).await?;
+    let want = read(outputs(&Device::flex())).await?;
     Ok(got.iter().zip(&want).map(|((kernel, got), (_, want))| Verdict { of: kernel, error: error(got, want) }).collect())
 }
 
@@ -49,9 +51,9 @@ fn error(got: &[f32], want: &[f32]) -> f64 {
 }
 
 /// Every kernel's outputs and gradients.
-async fn results(device: &Device) -> Result<Vec<(&'static str, Vec<f32>)>, String> {
+fn outputs(device: &Device) -> [(&'static str, Tensor<1>); 12] {
     let inputs = Inputs { device: device.clone().autodiff() };
-    let outputs = [
+    [
         ("attention", inputs.attention()),
         ("linear", inputs.linear()),
         ("token_logprob", inputs.token_logprob()),
@@ -64,7 +66,10 @@ async fn results(device: &Device) -> Result<Vec<(&'static str, Vec<f32>)>, Strin
         ("rope", inputs.rope()),
         ("optim", inputs.adamw()),
         ("sampling", inputs.draw()),
-    ];
+    ]
+}
+
+async fn read(outputs: [(&'static str, Tensor<1>); 12]) -> Result<Vec<(&'static str, Vec<f32>)>, String> {
     let read = outputs.iter().fold(Transaction::default(), |read, (_, output)| read.register(output.clone()));
     let data = read.execute_async().await.map_err(|error| format!("the device could not be read: {error:?}"))?;
     let values =

@@ -197,7 +197,8 @@ async fn open_device(choice: &str) -> Option<Selected> {
         Err(error) => return failed(error.to_string()),
     };
     let begun = browser::seconds();
-    let verdicts = match selfcheck(&selected.device).await {
+    let tell = &mut |done, total| post(&Event::Compiling { done, total });
+    let verdicts = match selfcheck(&selected.device, tell).await {
         Ok(verdicts) => verdicts,
         Err(message) => return failed(message),
     };

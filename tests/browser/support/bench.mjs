@@ -34,11 +34,12 @@ export async function openBench() {
 
 /** Counts calls of WebGPU, in the page itself. */
 function count() {
-  const counted = { submissions: 0, buffers: 0, pipelines: 0, maps: 0, writes: 0, passes: 0, dispatches: 0 };
+  const counted = { submissions: 0, buffers: 0, pipelines: 0, ahead: 0, maps: 0, writes: 0, passes: 0, dispatches: 0 };
   const calls = {
     submissions: [GPUQueue, "submit"],
     buffers: [GPUDevice, "createBuffer"],
-    pipelines: [GPUDevice, "createComputePipeline", "createComputePipelineAsync"],
+    pipelines: [GPUDevice, "createComputePipeline"],
+    ahead: [GPUDevice, "createComputePipelineAsync"],
     maps: [GPUBuffer, "mapAsync"],
     writes: [GPUQueue, "writeBuffer"],
     passes: [GPUCommandEncoder, "beginComputePass"],

@@ -47,6 +47,7 @@ export const en = {
   "bar.idle": "Ready. Press Start.",
   "bar.loading": "Loading …",
   "bar.opening": "Checking the kernels …",
+  "bar.compiling": "Compiling kernels: {done} of {total} …",
   "bar.waiting": "Paused. Next: {next}",
   "bar.preparing": "{run}: being prepared …",
   "bar.running": "{run}: {step} of {total}",

@@ -47,6 +47,7 @@ export const zh = {
   "bar.idle": "已就绪，请按“开始”。",
   "bar.loading": "正在加载……",
   "bar.opening": "正在检查内核……",
+  "bar.compiling": "正在编译内核：第 {done} 个，共 {total} 个……",
   "bar.waiting": "已暂停。接下来：{next}",
   "bar.preparing": "{run}：正在准备……",
   "bar.running": "{run}：第 {step} 步，共 {total} 步",

@@ -1,5 +1,6 @@
 //! Trainers, one readable file each: `sft`, `reward`, `dpo`, `ppo`. Shared: `maths`, `optimizer`, `forward`, and the run loop in `run`.
 
+mod ahead;
 pub mod dpo;
 pub mod forward;
 pub mod kept;
@@ -13,3 +14,5 @@ pub mod run;
 pub mod sft;
 pub mod state;
 mod trouble;
+
+pub(crate) use ahead::compile_ahead;

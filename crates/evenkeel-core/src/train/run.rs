@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::compile_ahead;
 use super::dpo::DpoTrainer;
 use super::kept::LoopState;
 use super::optimizer::AdamW;
@@ -21,6 +22,9 @@ use crate::text::Text;
 /// What the loop needs of a trainer. Futures need not be `Send`: one thread owns the device.
 #[expect(async_fn_in_trait, reason = "one thread owns the device, natively and in the browser's worker")]
 pub trait Trainer {
+    /// Whether [`Trainer::launch`] reads nothing from the device.
+    const LAUNCHES_AT_ONCE: bool = true;
+
     /// Optimiser steps (PPO: iterations) of the whole run.
     fn total_steps(&self) -> u64;
     /// Sets step `step`, counted from 1, on its way. Steps are launched in order; what they came to may be asked for later.
@@ -231,6 +235,7 @@ async fn drive<T: Trainer, S: Store, C: Commands>(
         parameters: run.trainer.model().params.num_elements() as u64,
         device: run.front.device.clone(),
     });
+    compile_ahead(&mut run.trainer, run.front.on_event).await?;
     let outcome = run.steps().await;
     run.in_flight.abandon().await;
     match outcome {

@@ -204,6 +204,9 @@ fn same_vocabulary(place: &str, policy: &Model, other: &Model) -> Result<()> {
 }
 
 impl Trainer for PpoTrainer {
+    /// The lengths of the answers decide what is launched next.
+    const LAUNCHES_AT_ONCE: bool = false;
+
     fn total_steps(&self) -> u64 {
         self.order.total_steps(&self.recipe.training)
     }

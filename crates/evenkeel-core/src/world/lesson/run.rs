@@ -13,6 +13,7 @@ use crate::data::Preference;
 use crate::event::{Event, Metrics};
 use crate::model::{Model, generate};
 use crate::rng;
+use crate::train::compile_ahead;
 use crate::train::dpo::DpoTrainer;
 use crate::train::pending::{InFlight, Pending};
 use crate::train::reward::RewardTrainer;
@@ -84,6 +85,12 @@ impl Lesson {
         }
         if self.shows {
             self.show_beginning(&run, say).await?;
+        }
+        match &mut run.work {
+            Work::Sft(trainer) => compile_ahead(trainer, say).await?,
+            Work::Reward(trainer) => compile_ahead(trainer, say).await?,
+            Work::Dpo(trainer) => compile_ahead(trainer, say).await?,
+            Work::Collect(_) | Work::Ppo(_) | Work::Compare(_) => {}
         }
         Ok(run)
     }
