@@ -12,7 +12,7 @@ use evenkeel_core::model::{self, Head, ModelConfig, NamedFiles};
 use evenkeel_core::recipe::{Assignment, Recipe, Stage};
 use evenkeel_core::record::{self, Record};
 use evenkeel_core::text::{Message, Text, TextFiles};
-use evenkeel_core::train::run::Store;
+use evenkeel_core::train::run::{Files, Store};
 use evenkeel_core::world::lesson::Player;
 use evenkeel_core::{Error, Result};
 use pollster::block_on;
@@ -174,7 +174,7 @@ pub fn command(data: &[u8]) {
 struct NoStore;
 
 impl Store for NoStore {
-    async fn write_folder(&mut self, _name: &str, _files: &[(String, Vec<u8>)]) -> Result<()> {
+    async fn write(&mut self, _name: &str, _files: impl Files) -> Result<()> {
         Err(Error::Storage("there is none".into()))
     }
 

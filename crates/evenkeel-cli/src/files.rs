@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use evenkeel_core::Error;
+use evenkeel_core::train::run::Files;
 use sha2::{Digest, Sha256};
 
 /// Largest file that people or other programs write as text: recipes, records, configurations, tokenizers.
@@ -79,24 +80,32 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// Creates the folder `path` with these files, or nothing; an existing one is replaced.
-pub fn write_folder_atomic(path: &Path, files: &[(String, Vec<u8>)]) -> Result<()> {
+pub async fn write_folder_atomic(path: &Path, files: impl Files) -> Result<()> {
     let temp = beside(path, "part");
     // What a write that failed left there is not part of this one.
     discard(&temp);
-    let written = write_files(&temp, files).and_then(|()| put_in_place(&temp, path));
+    let written = write_files(&temp, files).await.and_then(|()| put_in_place(&temp, path));
     sweep(parent(path));
     written
 }
 
-fn write_files(folder: &Path, files: &[(String, Vec<u8>)]) -> Result<()> {
+async fn write_files(folder: &Path, mut files: impl Files) -> Result<()> {
     create_folder(folder)?;
     let mut folders = BTreeSet::from([folder.to_owned()]);
-    for (name, bytes) in files {
-        let file = join_inside(folder, name).with_context(|| format!("a file cannot be called `{name}`"))?;
-        create_folder(parent(&file))?;
-        folders.insert(parent(&file).to_owned());
-        write_synced(&file, bytes)?;
+    let mut open: Option<(String, PathBuf, File)> = None;
+    while let Some((name, bytes)) = files.next().await? {
+        if open.as_ref().is_none_or(|(last, ..)| *last != name) {
+            open.take().map_or(Ok(()), |(_, path, file)| sync(&path, &file))?;
+            let path = join_inside(folder, &name).with_context(|| format!("a file cannot be called `{name}`"))?;
+            create_folder(parent(&path))?;
+            folders.insert(parent(&path).to_owned());
+            let file = File::create(&path).with_context(|| cannot("write", &path))?;
+            open = Some((name, path, file));
+        }
+        let (_, path, file) = open.as_mut().expect("it was opened");
+        file.write_all(&bytes).with_context(|| cannot("write", path))?;
     }
+    open.map_or(Ok(()), |(_, path, file)| sync(&path, &file))?;
     folders.iter().try_for_each(|folder| sync_folder(folder))
 }
 
@@ -120,7 +129,12 @@ pub fn create_folder(folder: &Path) -> Result<()> {
 
 fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = File::create(path).with_context(|| cannot("write", path))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).with_context(|| cannot("write", path))?;
+    file.write_all(bytes).with_context(|| cannot("write", path))?;
+    sync(path, &file)
+}
+
+fn sync(path: &Path, file: &File) -> Result<()> {
+    file.sync_all().with_context(|| cannot("write", path))?;
     told("sync", path);
     Ok(())
 }
@@ -213,6 +227,8 @@ fn told(_what: &str, _path: &Path) {}
 mod tests {
     use std::cell::RefCell;
 
+    use pollster::block_on;
+
     use super::*;
 
     thread_local! {
@@ -230,11 +246,11 @@ mod tests {
             write();
             TOLD.take().join(", ").replace(&root.path().file_name().unwrap().display().to_string(), "root")
         };
-        let first = told(&|| write_folder_atomic(&path, &files(1)).unwrap());
+        let first = told(&|| block_on(write_folder_atomic(&path, files(1).iter())).unwrap());
         let folders = "sync checkpoints, sync run, sync root";
         let inner = "sync a, sync .part-step-000002, sync b, sync .part-step-000002, sync deep";
         assert_eq!(first, format!("{folders}, {inner}, rename to step-000002, sync checkpoints"));
-        let again = told(&|| write_folder_atomic(&path, &files(2)).unwrap());
+        let again = told(&|| block_on(write_folder_atomic(&path, files(2).iter())).unwrap());
         let replaced = "rename to .old-step-000002, rename to step-000002, sync checkpoints";
         assert_eq!(again, format!("sync checkpoints, {inner}, {replaced}"));
         let file = told(&|| write_atomic(&root.path().join("run/run.json"), b"{}").unwrap());
@@ -245,9 +261,9 @@ mod tests {
     fn a_write_that_fails_leaves_what_was_there_and_nothing_of_itself() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("step-000002");
-        write_folder_atomic(&path, &[("a".into(), vec![1])]).unwrap();
+        block_on(write_folder_atomic(&path, [("a".into(), vec![1])].iter())).unwrap();
         // A file cannot be where a folder is.
-        write_folder_atomic(&path, &[("a".into(), vec![2]), ("a/b".into(), vec![2])]).unwrap_err();
+        block_on(write_folder_atomic(&path, [("a".into(), vec![2]), ("a/b".into(), vec![2])].iter())).unwrap_err();
         write_atomic(&path, b"a file").unwrap_err();
         assert_eq!(fs::read(path.join("a")).unwrap(), [1]);
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
@@ -257,8 +273,8 @@ mod tests {
     fn a_folder_is_replaced_as_a_whole_and_leaves_nothing_behind() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("checkpoints/step-000002");
-        write_folder_atomic(&path, &[("a".into(), vec![1]), ("old".into(), vec![2])]).unwrap();
-        write_folder_atomic(&path, &[("a".into(), vec![3])]).unwrap();
+        block_on(write_folder_atomic(&path, [("a".into(), vec![1]), ("old".into(), vec![2])].iter())).unwrap();
+        block_on(write_folder_atomic(&path, [("a".into(), vec![3])].iter())).unwrap();
         assert_eq!(fs::read(path.join("a")).unwrap(), [3]);
         assert!(!path.join("old").exists());
         assert_eq!(fs::read_dir(root.path().join("checkpoints")).unwrap().count(), 1);

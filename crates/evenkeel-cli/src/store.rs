@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use evenkeel_core::train::run::Store;
+use evenkeel_core::train::run::{Files, Store};
 use evenkeel_core::{Error, Result};
 
 use crate::files;
@@ -46,10 +46,15 @@ impl<'a> FileStore<'a> {
 }
 
 impl Store for FileStore<'_> {
-    async fn write_folder(&mut self, name: &str, files: &[(String, Vec<u8>)]) -> Result<()> {
+    async fn write(&mut self, name: &str, files: impl Files) -> Result<()> {
         let path = self.inside(name)?;
         let synced = self.listener.map_or(Ok(()), Listener::sync);
-        synced.and_then(|()| files::write_folder_atomic(&path, files)).map_err(|e| Error::Storage(format!("{e:#}")))
+        let written = match synced {
+            Ok(()) => files::write_folder_atomic(&path, files).await,
+            lost => lost,
+        };
+        // What could not be made says so itself.
+        written.map_err(|e| e.downcast::<Error>().unwrap_or_else(|e| Error::Storage(format!("{e:#}"))))
     }
 
     async fn read(&mut self, folder: &str, file: &str) -> Result<Option<Vec<u8>>> {

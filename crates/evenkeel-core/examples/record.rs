@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use evenkeel_core::event::{Command, Event};
-use evenkeel_core::train::run::Store;
+use evenkeel_core::train::run::{Files, Store};
 use evenkeel_core::world::lesson::{Plan, Player};
 use evenkeel_core::{Error, Result};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 struct Nowhere;
 
 impl Store for Nowhere {
-    async fn write_folder(&mut self, _name: &str, _files: &[(String, Vec<u8>)]) -> Result<()> {
+    async fn write(&mut self, _name: &str, _files: impl Files) -> Result<()> {
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 
 use evenkeel_core::event::{Event, File, UnfinishedOwn};
 use evenkeel_core::recipe::Recipe;
-use evenkeel_core::train::run::Store;
+use evenkeel_core::train::run::{Files, Store};
 use evenkeel_core::train::state::LATEST;
 use evenkeel_core::{Error, Result};
 
@@ -129,13 +129,13 @@ fn step_of(event: &Event) -> Option<u64> {
 }
 
 impl<S: Store> Store for RunStore<'_, S> {
-    async fn write_folder(&mut self, name: &str, files: &[(String, Vec<u8>)]) -> Result<()> {
+    async fn write(&mut self, name: &str, files: impl Files) -> Result<()> {
         if name == LATEST {
             let lines =
                 self.said.borrow().iter().map(|e| serde_json::to_string(e).expect("events are plain data") + "\n").collect::<String>();
             self.store.write_folder(&format!("{RUN}/{EVENTS}"), &[("events.jsonl".into(), lines.into_bytes())]).await?;
         }
-        self.store.write_folder(&format!("{RUN}/{name}"), files).await
+        self.store.write(&format!("{RUN}/{name}"), files).await
     }
 
     async fn read(&mut self, folder: &str, file: &str) -> Result<Option<Vec<u8>>> {

@@ -3,7 +3,7 @@
 //! A folder has two slots and a file `CURRENT` of one byte that names the one in use; a new version is written into the other slot, and
 //! only when all of it is there does the byte change. One worker at a time has the storage: two tabs would write over each other.
 
-use evenkeel_core::train::run::Store;
+use evenkeel_core::train::run::{Files, Store};
 use evenkeel_core::{Error, Result};
 use js_sys::{ArrayBuffer, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue, prelude::Closure};
@@ -58,15 +58,24 @@ impl OpfsStore {
         Ok(Some(place))
     }
 
-    async fn write(&self, name: &str, files: &[(String, Vec<u8>)]) -> std::result::Result<(), String> {
-        let Some(place) = self.at(name, true).await? else { return Ok(()) };
+    async fn put(&self, name: &str, mut files: impl Files) -> Result<()> {
+        let failed = |problem: String| Error::Storage(format!("{name}: {problem}"));
+        let Some(place) = self.at(name, true).await.map_err(failed)? else { return Ok(()) };
         let slot = if current(&place).await.as_deref() == Some(SLOTS[0]) { SLOTS[1] } else { SLOTS[0] };
         remove(&place, slot).await;
-        let inner = folder(&place, slot, true).await?;
-        for (file, bytes) in files {
-            write_file(&inner, file, bytes).await?;
+        let inner = folder(&place, slot, true).await.map_err(failed)?;
+        let mut open: Option<(String, OpenFile)> = None;
+        while let Some((file, bytes)) = files.next().await? {
+            let mut at = match open.take() {
+                Some((last, at)) if last == file => at,
+                _ => OpenFile::create(&inner, &file).await.map_err(failed)?,
+            };
+            at.append(&bytes).map_err(failed)?;
+            open = Some((file, at));
         }
-        write_file(&place, CURRENT, slot.as_bytes()).await
+        // Closed before the byte changes.
+        drop(open);
+        write_file(&place, CURRENT, slot.as_bytes()).await.map_err(failed)
     }
 
     async fn find(&self, name: &str, file: &str) -> std::result::Result<Option<Vec<u8>>, String> {
@@ -80,8 +89,8 @@ impl OpfsStore {
 }
 
 impl Store for OpfsStore {
-    async fn write_folder(&mut self, name: &str, files: &[(String, Vec<u8>)]) -> Result<()> {
-        self.write(name, files).await.map_err(|problem| Error::Storage(format!("{name}: {problem}")))
+    async fn write(&mut self, name: &str, files: impl Files) -> Result<()> {
+        self.put(name, files).await
     }
 
     async fn read(&mut self, folder: &str, file: &str) -> Result<Option<Vec<u8>>> {
@@ -136,17 +145,36 @@ async fn read_file(place: &JsValue, name: &str) -> Option<Vec<u8>> {
     Some(Uint8Array::new(&buffer).to_vec())
 }
 
-/// Writes and flushes; what a file of the same name held is gone.
 async fn write_file(place: &JsValue, name: &str, bytes: &[u8]) -> std::result::Result<(), String> {
-    let handle = ask(place, "getFileHandle", &[name.into(), options("create", true)]).await?;
-    let file = ask(&handle, "createSyncAccessHandle", &[]).await?;
-    let written = (|| {
-        call(&file, "write", &[Uint8Array::from(bytes).into(), options("at", 0)])?;
-        call(&file, "truncate", &[(bytes.len() as f64).into()])?;
-        call(&file, "flush", &[])
-    })();
-    call(&file, "close", &[])?;
-    written.map(|_| ())
+    OpenFile::create(place, name).await?.append(bytes)
+}
+
+/// A file that is being written; closed when it is dropped.
+struct OpenFile {
+    handle: JsValue,
+    length: usize,
+}
+
+impl OpenFile {
+    /// A new file, or one that is written over: `CURRENT`, which is never empty in between.
+    async fn create(place: &JsValue, name: &str) -> std::result::Result<Self, String> {
+        let file = ask(place, "getFileHandle", &[name.into(), options("create", true)]).await?;
+        Ok(Self { handle: ask(&file, "createSyncAccessHandle", &[]).await?, length: 0 })
+    }
+
+    /// Writes and flushes.
+    fn append(&mut self, bytes: &[u8]) -> std::result::Result<(), String> {
+        call(&self.handle, "write", &[Uint8Array::from(bytes).into(), options("at", self.length as f64)])?;
+        self.length += bytes.len();
+        call(&self.handle, "flush", &[]).map(drop)
+    }
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        // What was flushed is written.
+        let _ = call(&self.handle, "close", &[]);
+    }
 }
 
 /// Removes a file or folder that may not be there.

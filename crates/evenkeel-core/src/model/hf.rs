@@ -11,7 +11,7 @@ use crate::text::{Text, TextFiles};
 use crate::{Error, Result};
 
 const CONFIG: &str = "config.json";
-const WEIGHTS: &str = "model.safetensors";
+pub(crate) const WEIGHTS: &str = "model.safetensors";
 const WEIGHTS_INDEX: &str = "model.safetensors.index.json";
 const GENERATION: &str = "generation_config.json";
 
@@ -81,16 +81,20 @@ pub fn load_text(files: &dyn ModelFiles, config: &ModelConfig) -> Result<Option<
 /// The files of a folder that loads in transformers: same names, shapes and config; weights in float32, a tied head
 /// written once.
 pub async fn save(model: &Model, text: Option<&Text>, sampling: &Sampling) -> Result<Vec<(String, Vec<u8>)>> {
-    let segments = model.params.read().await?;
-    let weights = tensors::encode(model.params.parts(&segments).map(|(param, values)| (param.name.clone(), param.shape.clone(), values)))?;
-    drop(segments);
-    let mut files = vec![(CONFIG.to_owned(), pretty(&saved_config(model, text))), (WEIGHTS.to_owned(), weights)];
+    let mut files = save_beside(model, text, sampling);
+    files.insert(1, (WEIGHTS.to_owned(), tensors::Encoder::of(&model.params).collect().await?));
+    Ok(files)
+}
+
+/// As [`save`], without [`WEIGHTS`].
+pub(crate) fn save_beside(model: &Model, text: Option<&Text>, sampling: &Sampling) -> Vec<(String, Vec<u8>)> {
+    let mut files = vec![(CONFIG.to_owned(), pretty(&saved_config(model, text)))];
     if model.head == Head::Lm {
         let generation = sampling.to_json(model.config.bos, model.config.pad);
         files.push((GENERATION.to_owned(), pretty(&generation)));
     }
     files.extend(text.map(Text::files).unwrap_or_default());
-    Ok(files)
+    files
 }
 
 struct Folder<'a> {

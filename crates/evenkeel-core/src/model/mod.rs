@@ -24,10 +24,11 @@ pub use cache::KvCache;
 pub use config::{Arch, Head, ModelConfig, RopeStretch, SUPPORTED};
 pub use generate::{Completion, generate};
 pub use hf::{ModelFiles, NamedFiles, Pretrained, load, load_text, save};
+pub(crate) use hf::{WEIGHTS, save_beside};
 pub use input::{Gathered, Input};
 pub use params::{Param, Params, Segment};
 pub use sampling::Sampling;
-pub(crate) use tensors::encode;
+pub(crate) use tensors::Encoder;
 
 use crate::recipe::Training;
 use crate::{Error, Result};

@@ -3,6 +3,7 @@
 //! A segment is one tensor on the device, so that a block's kernels, its gradient and the optimiser see one.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData, Transaction};
@@ -28,6 +29,11 @@ impl Param {
     /// Number of elements.
     pub fn num_elements(&self) -> usize {
         self.shape.iter().product()
+    }
+
+    /// Where its numbers lie in its segment.
+    pub fn range(&self) -> Range<usize> {
+        self.at..self.at + self.num_elements()
     }
 }
 
@@ -133,9 +139,16 @@ impl Params {
         Self { segments: self.segments.iter().map(change).collect(), ..self.clone() }
     }
 
+    /// The parameters whose numbers lie in a segment, in their order there.
+    pub fn of_segment(&self, segment: usize) -> impl Iterator<Item = &Param> {
+        let mut inside: Vec<_> = self.list.iter().filter(|param| param.segment == segment).collect();
+        inside.sort_by_key(|param| param.at);
+        inside.into_iter()
+    }
+
     /// The numbers of every parameter in host copies of tensors of the segments' sizes: weights, moments, gradients.
     pub fn parts<'a>(&'a self, segments: &'a [Vec<f32>]) -> impl Iterator<Item = (&'a Param, &'a [f32])> {
-        self.list.iter().map(|param| (param, &segments[param.segment][param.at..][..param.num_elements()]))
+        self.list.iter().map(|param| (param, &segments[param.segment][param.range()]))
     }
 
     /// Tensors of the segments' sizes from the numbers of every parameter, which `values` gives in the list's order.

@@ -1,16 +1,20 @@
 //! Safetensors to parameters and back: shapes and types are checked against the layout before anything is decoded.
 
-use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::ops::Range;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor, Transaction};
 use half::{bf16, f16};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
+use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo, TensorView};
 
 use super::config::{Arch, ModelConfig};
+use super::device_error;
 use super::layout::{Layout, Slot};
-use super::params::{Assembly, Params};
+use super::params::{Assembly, Param, Params};
 use crate::{Error, Result};
+
+/// A safetensors header ends where numbers of any type may begin.
+const HEADER_ALIGN: usize = 8;
 
 /// Parameters gathered from one or more safetensors files.
 pub struct Gathering<'a> {
@@ -116,33 +120,81 @@ fn decode(view: &TensorView) -> Vec<f32> {
     }
 }
 
-/// A tensor that becomes bytes when its turn comes, so that a file and a second copy of all its tensors never exist at once.
-struct Floats<'a> {
-    shape: Vec<usize>,
-    values: &'a [f32],
+/// One safetensors file of f32 tensors as transformers writes it, a segment at a time: header first, then numbers that are read from the device
+/// when their turn comes.
+pub struct Encoder {
+    infos: Vec<(String, TensorInfo)>,
+    begun: bool,
+    /// What is still to come: a segment, and where its parameters lie in it.
+    segments: VecDeque<(Tensor<1>, Vec<Range<usize>>)>,
 }
 
-impl View for Floats<'_> {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
+impl Encoder {
+    /// The weights of `params` by their names and shapes.
+    pub fn of(params: &Params) -> Self {
+        let mut encoder = Self::empty();
+        encoder.add(params, params.segments().iter().map(|segment| &segment.value), |param| (param.name.clone(), param.shape.clone()));
+        encoder
     }
 
-    fn shape(&self) -> &[usize] {
-        &self.shape
+    /// No tensors yet.
+    pub fn empty() -> Self {
+        Self { infos: Vec::new(), begun: false, segments: VecDeque::new() }
     }
 
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Owned(self.values.iter().flat_map(|value| value.to_le_bytes()).collect())
+    /// Appends tensors of the sizes of the segments of `params`, under the names and shapes that `called` gives to their parameters.
+    pub fn add<'a>(
+        &mut self,
+        params: &Params,
+        segments: impl IntoIterator<Item = &'a Tensor<1>>,
+        called: impl Fn(&Param) -> (String, Vec<usize>),
+    ) {
+        let mut at = self.infos.last().map_or(0, |(_, info)| info.data_offsets.1);
+        for (i, segment) in segments.into_iter().enumerate() {
+            let mut ranges = Vec::new();
+            for param in params.of_segment(i) {
+                let (name, shape) = called(param);
+                let end = at + param.num_elements() * size_of::<f32>();
+                self.infos.push((name, TensorInfo { dtype: Dtype::F32, shape, data_offsets: (at, end) }));
+                ranges.push(param.range());
+                at = end;
+            }
+            self.segments.push_back((segment.clone(), ranges));
+        }
     }
 
-    fn data_len(&self) -> usize {
-        size_of_val(self.values)
+    /// The next bytes of the file; `None`: that was all.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when a tensor cannot be read.
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>> {
+        if !std::mem::replace(&mut self.begun, true) {
+            return self.header().map(Some);
+        }
+        let Some((segment, ranges)) = self.segments.pop_front() else { return Ok(None) };
+        let data = Transaction::default().register(segment.inner()).execute_async().await.map_err(device_error)?;
+        let values = data.into_iter().next().expect("one was asked for").try_into_vec::<f32>().map_err(device_error)?;
+        Ok(Some(ranges.into_iter().flat_map(|range| values[range].iter().flat_map(|value| value.to_le_bytes())).collect()))
     }
-}
 
-/// One safetensors file of f32 tensors, as transformers writes it: name, shape and values of each.
-pub fn encode<'a>(tensors: impl IntoIterator<Item = (String, Vec<usize>, &'a [f32])>) -> Result<Vec<u8>> {
-    let views = tensors.into_iter().map(|(name, shape, values)| (name, Floats { shape, values }));
-    let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    safetensors::serialize(views, Some(format)).map_err(|e| Error::Storage(format!("the weights cannot be written as safetensors ({e})")))
+    fn header(&mut self) -> Result<Vec<u8>> {
+        let failed = |problem: String| Error::Storage(format!("the weights cannot be written as safetensors ({problem})"));
+        let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        let metadata = Metadata::new(Some(format), std::mem::take(&mut self.infos)).map_err(|e| failed(e.to_string()))?;
+        let mut json = serde_json::to_vec(&metadata).map_err(|e| failed(e.to_string()))?;
+        json.resize(json.len().next_multiple_of(HEADER_ALIGN), b' ');
+        Ok([(json.len() as u64).to_le_bytes().as_slice(), &json].concat())
+    }
+
+    /// The whole file.
+    ///
+    /// # Errors
+    /// As [`Encoder::next`].
+    pub async fn collect(mut self) -> Result<Vec<u8>> {
+        let mut file = Vec::new();
+        while let Some(bytes) = self.next().await? {
+            file.extend(bytes);
+        }
+        Ok(file)
+    }
 }

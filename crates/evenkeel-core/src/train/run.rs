@@ -1,5 +1,6 @@
 //! The run loop that every trainer shares: steps, evaluation, checkpoints, commands and events. No files, no clocks.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use super::compile_ahead;
@@ -10,12 +11,12 @@ use super::pending::{InFlight, Pending};
 use super::ppo::{PpoTrainer, RewardSource};
 use super::reward::RewardTrainer;
 use super::sft::SftTrainer;
-use super::state::{self, Mark};
+use super::state::{self, Folder, Mark};
 use super::trouble::{Alone, explain};
 use crate::data::{Preference, Prompt, Sequence};
 use crate::error::{Error, Result};
 use crate::event::{Command, Event, Metrics};
-use crate::model::{Head, Model, Pretrained, Sampling, save as save_model};
+use crate::model::{Head, Model, Pretrained, Sampling};
 use crate::recipe::{Recipe, Stage};
 use crate::text::Text;
 
@@ -68,11 +69,47 @@ pub trait Trainer {
     }
 }
 
+/// The files of a folder, made as they are written, so that they need not be in memory together.
+#[expect(async_fn_in_trait, reason = "one thread owns the run")]
+pub trait Files {
+    /// The next piece: a file's name, and bytes of it. Pieces of one file follow one another. `None`: that was all.
+    ///
+    /// # Errors
+    /// What keeps it from being made: then the folder is not to be there.
+    async fn next(&mut self) -> Result<Option<(String, Cow<'_, [u8]>)>>;
+}
+
+/// All files, in memory together.
+///
+/// # Errors
+/// As [`Files::next`].
+pub async fn collect(mut files: impl Files) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut collected: Vec<(String, Vec<u8>)> = Vec::new();
+    while let Some((name, bytes)) = files.next().await? {
+        match collected.last_mut() {
+            Some((last, so_far)) if *last == name => so_far.extend_from_slice(&bytes),
+            _ => collected.push((name, bytes.into_owned())),
+        }
+    }
+    Ok(collected)
+}
+
+/// Files that are there already.
+impl Files for std::slice::Iter<'_, (String, Vec<u8>)> {
+    async fn next(&mut self) -> Result<Option<(String, Cow<'_, [u8]>)>> {
+        Ok(Iterator::next(self).map(|(name, bytes)| (name.clone(), bytes.into())))
+    }
+}
+
 /// Where a run's folders are kept: a disk, the browser's storage, or memory in a test.
 #[expect(async_fn_in_trait, reason = "one thread owns the run")]
 pub trait Store {
     /// Writes a folder such as `checkpoints/step-000200`, whole or not at all, replacing one of that name.
-    async fn write_folder(&mut self, name: &str, files: &[(String, Vec<u8>)]) -> Result<()>;
+    async fn write(&mut self, name: &str, files: impl Files) -> Result<()>;
+    /// As [`Store::write`], of files that are there already.
+    async fn write_folder(&mut self, name: &str, files: &[(String, Vec<u8>)]) -> Result<()> {
+        self.write(name, files.iter()).await
+    }
     /// One file of a folder; `None` where there is none.
     async fn read(&mut self, folder: &str, file: &str) -> Result<Option<Vec<u8>>>;
     /// Removes a folder.
@@ -241,8 +278,7 @@ async fn drive<T: Trainer, S: Store, C: Commands>(
     match outcome {
         Ok(reason) => {
             let model = best(&run.trainer, run.front.store, &run.at).await?.frozen();
-            let files = save_model(&model, run.keep.text.as_ref(), &run.keep.sampling).await?;
-            run.front.store.write_folder("model", &files).await?;
+            run.front.store.write("model", Folder::model(&model, run.keep.text.as_ref(), &run.keep.sampling)).await?;
             run.tell(Event::Finished { step: run.at.step, reason });
             Ok(model)
         }
@@ -397,11 +433,9 @@ impl<T: Trainer, S: Store, C: Commands> Run<'_, '_, T, S, C> {
         }
         at.saved.push(at.step);
         let stale = at.drop_beyond_limit(&self.recipe.training);
-        let mut files = save_model(self.trainer.model(), self.keep.text.as_ref(), &self.keep.sampling).await?;
-        files.extend(state::files(&mut self.trainer, at).await?);
-        files.push(state::sums(&files));
         let step = at.step;
-        store.write_folder(&state::folder(step), &files).await?;
+        let checkpoint = Folder::checkpoint(&mut self.trainer, at, self.keep.text.as_ref(), &self.keep.sampling);
+        store.write(&state::folder(step), checkpoint).await?;
         store.write_folder(state::LATEST, &state::latest(at)).await?;
         for step in stale {
             store.remove_folder(&state::folder(step)).await?;

@@ -3,16 +3,17 @@
 //! `state.safetensors` holds every trained part's weights and both AdamW moments in f32; `state.json` the rest. All randomness is
 //! keyed by (seed, step), so there is no generator to save. `SHA256SUMS` tells a whole checkpoint from a broken one.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, VecDeque};
 
 use safetensors::{Dtype, SafeTensors};
 use sha2::{Digest, Sha256};
 
-use super::forward::read;
 use super::kept::LoopState;
-use super::run::{Store, Trainer};
+use super::run::{Files, Store, Trainer};
 use crate::error::{Error, Result};
-use crate::model::{Model, Param, encode};
+use crate::model::{Encoder, Model, Param, Sampling, WEIGHTS, save_beside};
+use crate::text::Text;
 
 /// The folder of one checkpoint.
 pub fn folder(step: u64) -> String {
@@ -72,43 +73,88 @@ pub(crate) mod exact {
     }
 }
 
-/// What a checkpoint holds beside the model in Hugging Face layout.
-///
-/// # Errors
-/// [`Error::Device`] when a weight cannot be read.
-pub async fn files<T: Trainer>(trainer: &mut T, at: &LoopState) -> Result<Vec<(String, Vec<u8>)>> {
-    let counters = trainer.counters();
-    let (mut wanted, mut optimizer_steps) = (Vec::new(), BTreeMap::new());
-    for (part, model, optimizer) in trainer.parts() {
-        optimizer_steps.insert(part.to_owned(), optimizer.step);
-        let weights = model.params.segments().iter().map(|segment| &segment.value);
-        wanted.extend(weights.chain(&optimizer.first).chain(&optimizer.second).cloned());
-    }
-    let read = read(wanted).await?;
-    let (mut tensors, mut rest) = (Vec::new(), read.as_slice());
-    let parts = trainer.parts();
-    for (part, model, _) in &parts {
-        for kind in KINDS {
-            let (segments, others) = rest.split_at(model.params.segments().len());
-            rest = others;
-            let named = |(param, values): (&Param, _)| (format!("{part}.{kind}.{}", param.name), vec![param.num_elements()], values);
-            tensors.extend(model.params.parts(segments).map(named));
-        }
-    }
-    let tensors = encode(tensors)?;
-    let state = State { at: at.clone(), optimizer_steps, counters };
-    let json = serde_json::to_vec_pretty(&state).expect("the state is plain data");
-    Ok(vec![(TENSORS.into(), tensors), (JSON.into(), json)])
+/// The files of a folder in pieces: what is there already, then what is made of tensors, and of a checkpoint, last, what all of them must be.
+pub struct Folder {
+    /// Files that are there already.
+    made: VecDeque<(String, Vec<u8>)>,
+    /// Files that are made of tensors, in pieces.
+    encoders: VecDeque<(&'static str, Encoder)>,
+    /// Name and digest of what was given out; the last may go on.
+    sums: Vec<(String, Sha256)>,
+    has_sums: bool,
 }
 
-/// A checkpoint's last file: what all the others must be.
-pub fn sums(files: &[(String, Vec<u8>)]) -> (String, Vec<u8>) {
-    let lines: String = files.iter().map(|(name, bytes)| format!("{}  {name}\n", sha256(bytes))).collect();
-    (SUMS.into(), lines.into_bytes())
+impl Folder {
+    /// A checkpoint of `trainer`, whose model has `text` and `sampling` beside it.
+    pub fn checkpoint<T: Trainer>(trainer: &mut T, at: &LoopState, text: Option<&Text>, sampling: &Sampling) -> Self {
+        let mut all = Self::model(trainer.model(), text, sampling);
+        let Self { made, encoders, .. } = Self::state(trainer, at);
+        all.made.extend(made);
+        all.encoders.extend(encoders);
+        Self { has_sums: true, ..all }
+    }
+
+    /// A model in Hugging Face layout.
+    pub fn model(model: &Model, text: Option<&Text>, sampling: &Sampling) -> Self {
+        let made = save_beside(model, text, sampling).into();
+        Self { made, encoders: [(WEIGHTS, Encoder::of(&model.params))].into(), sums: Vec::new(), has_sums: false }
+    }
+
+    /// The trainer's state alone.
+    pub fn state<T: Trainer>(trainer: &mut T, at: &LoopState) -> Self {
+        let counters = trainer.counters();
+        let (mut tensors, mut optimizer_steps) = (Encoder::empty(), BTreeMap::new());
+        for (part, model, optimizer) in trainer.parts() {
+            optimizer_steps.insert(part.to_owned(), optimizer.step);
+            let params = &model.params;
+            let called = |kind: &'static str| move |param: &Param| (format!("{part}.{kind}.{}", param.name), vec![param.num_elements()]);
+            let [weight, first, second] = KINDS;
+            tensors.add(params, params.segments().iter().map(|segment| &segment.value), called(weight));
+            tensors.add(params, &optimizer.first, called(first));
+            tensors.add(params, &optimizer.second, called(second));
+        }
+        let state = State { at: at.clone(), optimizer_steps, counters };
+        let json = serde_json::to_vec_pretty(&state).expect("the state is plain data");
+        Self { made: [(JSON.into(), json)].into(), encoders: [(TENSORS, tensors)].into(), sums: Vec::new(), has_sums: false }
+    }
+
+    async fn piece(&mut self) -> Result<Option<(String, Vec<u8>)>> {
+        if let Some(made) = self.made.pop_front() {
+            return Ok(Some(made));
+        }
+        while let Some((name, encoder)) = self.encoders.front_mut() {
+            if let Some(bytes) = encoder.next().await? {
+                return Ok(Some(((*name).to_owned(), bytes)));
+            }
+            self.encoders.pop_front();
+        }
+        Ok(None)
+    }
+}
+
+impl Files for Folder {
+    async fn next(&mut self) -> Result<Option<(String, Cow<'_, [u8]>)>> {
+        if let Some((name, bytes)) = self.piece().await? {
+            match self.sums.last_mut() {
+                Some((last, digest)) if *last == name => digest.update(&bytes),
+                _ => self.sums.push((name.clone(), Sha256::new_with_prefix(&bytes))),
+            }
+            return Ok(Some((name, bytes.into())));
+        }
+        if !std::mem::take(&mut self.has_sums) {
+            return Ok(None);
+        }
+        let lines: String = self.sums.drain(..).map(|(name, digest)| format!("{}  {name}\n", hex(digest))).collect();
+        Ok(Some((SUMS.to_owned(), lines.into_bytes().into())))
+    }
+}
+
+fn hex(digest: Sha256) -> String {
+    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(Sha256::new_with_prefix(bytes))
 }
 
 /// What [`LATEST`] holds: the newest step, and every step whose checkpoint is kept.
@@ -213,9 +259,11 @@ pub fn restore_files<T: Trainer>(trainer: &mut T, files: &[(String, Vec<u8>)]) -
                 }
             })
         };
-        let [weights, first, second] = KINDS.map(load);
-        (optimizer.first, optimizer.second) = (first?, second?);
-        for (segment, weights) in model.params.segments_mut().iter_mut().zip(weights?) {
+        let [weight, first, second] = KINDS;
+        let weights = load(weight)?;
+        optimizer.first = load(first)?;
+        optimizer.second = load(second)?;
+        for (segment, weights) in model.params.segments_mut().iter_mut().zip(weights) {
             segment.value = weights.autodiff().require_grad();
         }
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use burn::tensor::Device;
 use evenkeel_core::model::{self, ModelFiles, Pretrained};
-use evenkeel_core::train::run::Store;
+use evenkeel_core::train::run::{Files, Store, collect};
 use evenkeel_core::{Error, Result};
 use safetensors::tensor::{Dtype, SafeTensors};
 
@@ -93,8 +93,8 @@ pub struct MemoryStore {
 }
 
 impl Store for MemoryStore {
-    async fn write_folder(&mut self, name: &str, files: &[(String, Vec<u8>)]) -> Result<()> {
-        self.folders.insert(name.to_string(), files.to_vec());
+    async fn write(&mut self, name: &str, files: impl Files) -> Result<()> {
+        self.folders.insert(name.to_string(), collect(files).await?);
         self.changes.push(format!("write {name}"));
         Ok(())
     }

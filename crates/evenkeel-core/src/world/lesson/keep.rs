@@ -12,8 +12,8 @@ use crate::data::Preference;
 use crate::event::{Event, Unfinished};
 use crate::model::{NamedFiles, load, save};
 use crate::train::kept::LoopState;
-use crate::train::run::{Store, Trainer};
-use crate::train::state;
+use crate::train::run::{Store, Trainer, collect};
+use crate::train::state::{self, Folder};
 use crate::{Error, Result};
 
 const FOLDER: &str = "lesson";
@@ -92,10 +92,10 @@ impl Lesson {
             let mut collected = Vec::new();
             match &mut run.work {
                 Work::Ppo(ppo) if !ppo.between_iterations() => return Ok(false),
-                Work::Sft(trainer) => files = state::files(trainer, &at).await?,
-                Work::Reward(trainer) => files = state::files(trainer, &at).await?,
-                Work::Ppo(ppo) => files = state::files(&mut ppo.trainer, &at).await?,
-                Work::Dpo(trainer) => files = state::files(trainer, &at).await?,
+                Work::Sft(trainer) => files = collect(Folder::state(trainer, &at)).await?,
+                Work::Reward(trainer) => files = collect(Folder::state(trainer, &at)).await?,
+                Work::Ppo(ppo) => files = collect(Folder::state(&mut ppo.trainer, &at)).await?,
+                Work::Dpo(trainer) => files = collect(Folder::state(trainer, &at)).await?,
                 Work::Collect(rankings) => collected = rankings.clone(),
                 Work::Compare(_) => {}
             }

@@ -12,8 +12,8 @@ use crate::recipe::Recipe;
 use crate::rng;
 use crate::train::kept::LoopState;
 use crate::train::ppo::{Experience, PpoTrainer, RewardSource, Rollout};
-use crate::train::run::Trainer;
-use crate::train::state;
+use crate::train::run::{Trainer, collect};
+use crate::train::state::{self, Folder};
 use crate::world::gold::count_thanks;
 use crate::world::{Gold, gold};
 use crate::{Error, Result};
@@ -247,7 +247,7 @@ impl PpoRun {
 
     async fn snapshot(&mut self, lesson: &mut Lesson, name: &str, step: u64) -> Result<()> {
         let Some(history) = lesson.histories.get_mut(name).filter(|_| step.is_multiple_of(SNAPSHOT)) else { return Ok(()) };
-        let files = state::files(&mut self.trainer, &LoopState { step, ..LoopState::default() }).await?;
+        let files = collect(Folder::state(&mut self.trainer, &LoopState { step, ..LoopState::default() })).await?;
         history.snapshots.push((step, Rc::new(files)));
         Ok(())
     }
