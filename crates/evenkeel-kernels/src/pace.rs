@@ -13,7 +13,7 @@ use burn::cubecl::dry_run::dry_run;
 use burn::cubecl::profile::{Duration, Instant};
 use burn::tensor::wgpu::{WgpuSetup, wgpu};
 
-use crate::platform::Waker;
+use crate::platform::{self, Waker};
 
 /// What a submission shall take: half of what a frame may be late without anybody minding, since launches are not all alike.
 const AIM: Duration = Duration::from_millis(50);
@@ -39,8 +39,7 @@ pub(crate) fn launched(client: &Client) {
     let sent = Instant::now();
     let Some(launches) = pace.state.lock().expect("nobody panics while holding it").launched(sent) else { return };
     if launches < MOST {
-        // A device that is lost says so to whoever reads from it.
-        let _ = client.flush();
+        platform::flush(client);
     }
     pace.queue.on_submitted_work_done(move || {
         pace.state.lock().expect("nobody panics while holding it").done(launches, sent, Instant::now());

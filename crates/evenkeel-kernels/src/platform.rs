@@ -1,5 +1,6 @@
 //! What no library below does for us. The one module of the project with unsafe code.
 
+use burn::cubecl::client::Client;
 use burn::tensor::wgpu::wgpu;
 
 use crate::device::Profile;
@@ -37,6 +38,11 @@ pub(crate) fn watch(device: &wgpu::Device) {
         }
         device.destroy();
     });
+}
+
+/// Submits what was launched. A device that is lost says so to whoever reads from it: here cubecl panics.
+pub(crate) fn flush(client: &Client) {
+    let _told_later = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| client.flush()));
 }
 
 /// Has a device call back those who asked to be told what it has done: natively nobody hears before somebody looks.

@@ -19,14 +19,14 @@ pub(crate) async fn compile_ahead<T: Trainer>(trainer: &mut T, say: &mut dyn FnM
     let kept: Vec<_> = (trainer.parts().into_iter())
         .map(|(_, model, optimizer)| {
             let weights: Vec<_> = model.params.segments().iter().map(|segment| segment.value.clone()).collect();
-            (weights, optimizer.first.clone(), optimizer.second.clone())
+            (weights, optimizer.clone())
         })
         .collect();
     let tell = &mut |done, total| say(Event::Compiling { done, total });
     let Some(launched) = evenkeel_kernels::compile_ahead(trainer.launch(1), tell).await else { return Ok(()) };
     drop(launched?);
-    for ((_, model, optimizer), (weights, first, second)) in trainer.parts().into_iter().zip(kept) {
-        (optimizer.first, optimizer.second) = (first, second);
+    for ((_, model, optimizer), (weights, before)) in trainer.parts().into_iter().zip(kept) {
+        *optimizer = before;
         for (segment, weights) in model.params.segments_mut().iter_mut().zip(weights) {
             segment.value = weights;
         }
