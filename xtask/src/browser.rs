@@ -27,6 +27,14 @@ pub fn build_page(toolchain: &Toolchain) -> Result<()> {
     command::run(toolchain.command("trunk", &args)?.env_remove("NO_COLOR"))
 }
 
+/// Builds the page as it is published and weighs it.
+pub fn weigh_page(toolchain: &Toolchain) -> Result<()> {
+    let dist = cache::published()?;
+    let dist = dist.to_str().context("the cache folder's name must be UTF-8")?;
+    command::run(toolchain.command("trunk", &["build", "--dist", dist])?.env_remove("NO_COLOR"))?;
+    command::run(&mut command("node", &["web/size.mjs", dist])?)
+}
+
 /// Builds the page with the tests' profile and serves it until it is interrupted.
 pub fn serve_page(toolchain: &Toolchain) -> Result<()> {
     command::run(toolchain.command("trunk", &["serve", "--cargo-profile", "release"])?.env_remove("NO_COLOR"))

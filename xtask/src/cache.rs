@@ -36,6 +36,11 @@ pub fn dist() -> Result<PathBuf> {
     Ok(root()?.join("dist"))
 }
 
+/// The page as it is published.
+pub fn published() -> Result<PathBuf> {
+    Ok(root()?.join("published"))
+}
+
 /// What the browser's benchmarks run: the JavaScript and WebAssembly that wasm-bindgen made of evenkeel and of burn alone.
 pub fn built() -> Result<PathBuf> {
     Ok(root()?.join("built"))

@@ -1,4 +1,4 @@
-//! The project's chores, one word each: `cargo xtask setup | lint | supply | crash | soak | web | serve | bench-web | bench-peers | test`.
+//! The project's chores, one word each: `cargo xtask setup | lint | supply | crash | soak | web | serve | size | bench-web | bench-peers | test`.
 //!
 //! Kept to the standard library, anyhow and serde_json, because every use of it waits for it to compile.
 
@@ -32,6 +32,7 @@ cargo xtask CHORE
   soak        10,000 SFT steps and 1,000 PPO iterations: memory flat within 1 %, speed within 2 %
   web         the page's modules by themselves; the worker's tests and the page, in headless Chromium with WebGPU on the CPU
   serve       build the page and serve it on http://127.0.0.1:8080, again after every change
+  size        build the page as it is published and weigh what a visitor downloads: 3 MB at most
   bench-web   time training steps and rollouts in headless Chromium, against burn alone
   bench-peers time a training step there against TensorFlow.js, jax-js and, natively, PyTorch
   test        everything CI runs: setup, lint, tests, documentation, web, the command line end to end
@@ -74,6 +75,7 @@ fn run(args: &[String]) -> Result<bool> {
         "bench-web" => steps::bench_web(&mut report, options),
         "bench-peers" => steps::bench_peers(&mut report, options),
         "serve" => steps::serve(&mut report),
+        "size" => steps::size(&mut report),
         "test" => steps::test(&mut report),
         "help" | "--help" | "-h" => println!("{HELP}"),
         unknown => bail!("`{unknown}` is not a chore.\n\n{HELP}"),

@@ -166,10 +166,22 @@ fn bench_program(report: &mut Report) -> (Option<Toolchain>, Option<()>) {
 
 /// The page for a person, until it is interrupted.
 pub fn serve(report: &mut Report) {
-    let packages = report.step("set-up: node", setup::node);
+    let toolchain = page_builder(report);
+    report.step_after("page", toolchain, |toolchain| browser::serve_page(&toolchain));
+}
+
+/// How much a visitor downloads.
+pub fn size(report: &mut Report) {
+    let toolchain = page_builder(report);
+    report.step_after("the page's size", toolchain, |toolchain| browser::weigh_page(&toolchain));
+}
+
+/// Everything that building the page needs of the machine.
+fn page_builder(report: &mut Report) -> Option<Toolchain> {
+    let node = report.step("set-up: node", setup::node);
     let toolchain = report.step("set-up: wasm32 target", setup::wasm_target);
     let tools = report.step("set-up: wasm-bindgen and trunk", || setup::wasm_test_runner().and_then(|()| setup::trunk()));
-    report.step_after("page", toolchain.filter(|_| packages.is_some() && tools.is_some()), |toolchain| browser::serve_page(&toolchain));
+    toolchain.filter(|_| node.is_some() && tools.is_some())
 }
 
 /// Everything CI runs.
