@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::Error;
 use crate::figures;
-use crate::model::{Head, ModelConfig};
+use crate::model::{Arch, Head, ModelConfig};
 use crate::recipe::{Recipe, Stage, ValueFunction};
 use crate::train::order::Order;
 
@@ -12,25 +12,21 @@ use crate::train::order::Order;
 const F32: u64 = 4;
 /// A trained parameter: weight, gradient and AdamW's two moments.
 const PER_TRAINED: u64 = 4;
-/// Copies of a trained model's embedding that come and go within a step, beside those: gradients from either end and their sum, the table
-/// transposed for the head's product, and what AdamW puts in the place of weight and moments.
-const EMBEDDING_COPIES: u64 = 7;
-/// While a checkpoint is made: weight and moments, the same as numbers and as bytes, and the model's own file as both; and the largest tensor
-/// on its way from the device.
-const PER_SAVED: u64 = 11;
-const LARGEST_COPIES: u64 = 2;
 /// Floats of width `hidden` that a layer keeps per token for the gradient: the residual stream before and between its halves, both
-/// normalised copies, the queries and attention's output. Keys and values are counted by themselves (`Size::cache`).
-///
-/// Measured on the CPU backend, SFT of stories260K at 8 × 256, 8 × 477 and 16 × 477 tokens: 78, 116 and 199 MiB; this formula: 80,
-/// 119 and 204. With `gradient_checkpointing` at 16 × 477 tokens: 93 MiB against 101.
+/// normalised copies, the queries and attention's output. Keys and values are counted by themselves (`Size::cache`), and so is what lies inside
+/// the MLP (`Size::mlp`).
 const HIDDEN_PER_LAYER: u64 = 6;
-/// The same of width `intermediate`: gate, up, and what comes out of the activation.
-const INTERMEDIATE_PER_LAYER: u64 = 3;
+/// While the gradient of one layer is computed: of each width inside its MLP and of so many of width `hidden` the gradient, and once more what
+/// the CPU backend transposes.
+const HIDDEN_BACK: u64 = 4;
+const BACK_COPIES: u64 = 2;
 /// The program itself, in bytes.
-const BASE: u64 = 30 << 20;
+const BASE: u64 = 28 << 20;
 /// Logits and their gradient.
 const LOGIT_COPIES: u64 = 2;
+/// Copies of the embedding that come and go with them: gradients from either end and their sum, the table transposed for the head's product, and
+/// what AdamW puts in the place of weight and moments.
+const EMBEDDING_COPIES: u64 = 7;
 /// Logits that exist at once, and rows of them that always do (`evenkeel_kernels::head_logprob`).
 const MOST_LOGITS: u64 = 1 << 22;
 const LOGIT_ROWS: u64 = 64;
@@ -52,6 +48,8 @@ pub struct Size {
     pub vocab: u64,
     /// Floats that the key/value cache holds per token and layer.
     pub cache: u64,
+    /// Widths `intermediate` that a token has within the MLP: gate, up and active, or raised and active.
+    pub mlp: u64,
 }
 
 impl Size {
@@ -64,6 +62,7 @@ impl Size {
             intermediate: config.intermediate_size as u64,
             vocab: config.vocab_size as u64,
             cache: (2 * config.num_kv_heads * config.head_dim) as u64,
+            mlp: if config.arch == Arch::Gpt2 { 2 } else { 3 },
         }
     }
 
@@ -148,8 +147,8 @@ impl Estimate<'_> {
         order.total_steps(&self.recipe.training)
     }
 
-    /// Peak memory in bytes: weights, gradients and moments, activations, logits, the cache; or what a checkpoint takes, where that is more.
-    /// Calibrated on the CPU backend (docs/performance.md).
+    /// Peak memory in bytes: weights, gradients and moments, and beside them what a training pass keeps, or PPO's cache where that is more.
+    /// Calibrated on the CPU backend: `cargo xtask memory` (docs/performance.md). A checkpoint, written segment by segment, takes no more.
     pub fn memory(&self) -> u64 {
         let policy = self.policy;
         let frozen = match self.recipe.stage {
@@ -157,11 +156,9 @@ impl Estimate<'_> {
             Stage::Dpo => policy.parameters,
             Stage::Ppo => policy.parameters + self.reward.unwrap_or_default().parameters,
         };
-        let of_trained = |floats: &dyn Fn(Size) -> u64| floats(policy) + floats(self.value());
-        let training = of_trained(&|size| PER_TRAINED * size.parameters + EMBEDDING_COPIES * size.embedding());
-        let training = training.saturating_add(self.activations()).saturating_add(self.cache());
-        let saving = of_trained(&|size| PER_SAVED * size.parameters) + LARGEST_COPIES * policy.embedding();
-        training.max(saving).saturating_add(frozen).saturating_mul(F32).saturating_add(BASE)
+        let trained = PER_TRAINED.saturating_mul(policy.parameters + self.value().parameters);
+        let floats = trained.saturating_add(frozen).saturating_add(self.pass().max(self.cache()));
+        floats.saturating_mul(F32).saturating_add(BASE)
     }
 
     /// PPO's value model, where it is one of its own.
@@ -172,18 +169,29 @@ impl Estimate<'_> {
         }
     }
 
-    /// Floats that one forward and backward pass keeps; in PPO the policy's and the value model's together.
-    fn activations(&self) -> u64 {
+    /// Floats of one forward and backward pass, in PPO the policy's and the value model's together: what it keeps, and the more of what one
+    /// layer's gradient and what the logits take for a while.
+    fn pass(&self) -> u64 {
         let (rows, length) = self.micro_batch();
         let tokens = rows.saturating_mul(length);
-        let vocab = if self.recipe.stage == Stage::Reward { 0 } else { self.policy.vocab };
+        let kept = tokens.saturating_mul(self.layers(self.policy) + self.layers(self.value()));
+        let back = |size: Size| tokens.saturating_mul(BACK_COPIES * (size.mlp * size.intermediate + HIDDEN_BACK * size.hidden));
+        kept.saturating_add(back(self.policy).max(back(self.value())).max(self.head(tokens)))
+    }
+
+    /// Floats that come and go with the logits; a score head has none.
+    fn head(&self, tokens: u64) -> u64 {
+        if self.recipe.stage == Stage::Reward {
+            return 0;
+        }
+        let vocab = self.policy.vocab;
         let logits = tokens.saturating_mul(vocab).min(MOST_LOGITS.max(LOGIT_ROWS * vocab));
-        tokens.saturating_mul(self.layers(self.policy) + self.layers(self.value())).saturating_add(LOGIT_COPIES * logits)
+        LOGIT_COPIES * logits + EMBEDDING_COPIES * self.policy.embedding()
     }
 
     /// Floats per token that all layers keep.
     fn layers(&self, size: Size) -> u64 {
-        let one = HIDDEN_PER_LAYER * size.hidden + size.cache + INTERMEDIATE_PER_LAYER * size.intermediate;
+        let one = HIDDEN_PER_LAYER * size.hidden + size.cache + size.mlp * size.intermediate;
         // With checkpointing every layer keeps its input, and one at a time the rest.
         if self.recipe.training.gradient_checkpointing { size.layers * size.hidden + one } else { size.layers * one }
     }
@@ -350,7 +358,7 @@ mod tests {
     use super::*;
 
     fn plan(recipe: &Recipe) -> Estimate<'_> {
-        let policy = Size { parameters: 50_000, layers: 2, hidden: 64, intermediate: 128, vocab: 512, cache: 128 };
+        let policy = Size { parameters: 50_000, layers: 2, hidden: 64, intermediate: 128, vocab: 512, cache: 128, mlp: 3 };
         let data = Amount { rows: 100, tokens: 5000, trained: 2000, longest: 100, per_row: 2 };
         Estimate { recipe, policy, reward: Some(policy), data, eval_rows: 10, device: "CPU".into() }
     }
@@ -382,18 +390,25 @@ mod tests {
     fn memory_follows_the_formula() {
         let sft = Recipe::default_for(Stage::Sft);
         let layer = 6 * 64 + 128 + 3 * 128;
-        let activations = 8 * 2 * 100 * (2 * layer + 2 * 512);
-        let embedding = 7 * 512 * 64;
-        assert_eq!(plan(&sft).memory(), BASE + 4 * (200_000 + embedding + activations));
+        let (tokens, back, embedding) = (8 * 2 * 100, 2 * (3 * 128 + 4 * 64), 512 * 64);
+        assert_eq!(plan(&sft).memory(), BASE + 4 * (200_000 + tokens * (2 * layer + back)), "a layer's gradient takes more than logits");
+        let many = Estimate { policy: Size { vocab: 1000, ..plan(&sft).policy }, ..plan(&sft) };
+        let logits = 2 * tokens * 1000 + 7 * 1000 * 64;
+        assert_eq!(many.memory(), BASE + 4 * (200_000 + tokens * 2 * layer + logits), "and less than those of a larger vocabulary");
         let mut less = sft.clone();
         less.training.gradient_checkpointing = true;
-        assert_eq!(plan(&less).memory(), BASE + 4 * (200_000 + embedding + 8 * 2 * 100 * (2 * 64 + layer + 2 * 512)));
-        let large = Estimate { policy: Size { parameters: 5_000_000, ..plan(&sft).policy }, ..plan(&sft) };
-        assert_eq!(large.memory(), BASE + 4 * (11 * 5_000_000 + 2 * 512 * 64), "a checkpoint takes more than a step");
+        assert_eq!(plan(&less).memory(), BASE + 4 * (200_000 + tokens * (2 * 64 + layer + back)));
+        let reward = Recipe::default_for(Stage::Reward);
+        assert_eq!(plan(&reward).memory(), BASE + 4 * (200_000 + tokens * (2 * layer + back)), "scores have no logits");
         let ppo = Recipe::default_for(Stage::Ppo);
         // More tokens than logits may exist at once.
-        let activations = 64 * 153 * 4 * layer + 2 * (1 << 22);
-        assert_eq!(plan(&ppo).memory(), BASE + 4 * (500_000 + 2 * embedding + activations + 64 * 153 * 2 * 128));
+        let pass = 64 * 153 * (4 * layer) + (2 * (1 << 22) + 7 * embedding).max(64 * 153 * back);
+        assert_eq!(plan(&ppo).memory(), BASE + 4 * (500_000 + pass));
+        let long = Amount { longest: 1_000_000, ..plan(&ppo).data };
+        let mut wide = ppo.clone();
+        wide.training.gradient_accumulation_steps = 64;
+        let cached = Estimate { recipe: &wide, data: long, policy: Size { layers: 64, ..plan(&ppo).policy }, ..plan(&ppo) };
+        assert!(cached.memory() > BASE + 4 * cached.cache(), "the cache is the least that a rollout takes");
     }
 
     #[test]
