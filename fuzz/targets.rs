@@ -128,7 +128,7 @@ pub fn recipe(data: &[u8]) {
 
 /// What the run would take.
 fn plan(recipe: &Recipe) {
-    let size = Size { parameters: 776, layers: 1, hidden: 8, intermediate: 16, vocab: 16, cache: 8 };
+    let size = Size { parameters: 776, layers: 1, hidden: 8, intermediate: 16, vocab: 16, cache: 8, mlp: 3 };
     let data = Amount { rows: 100, tokens: 5000, trained: 2000, longest: 64, per_row: 2 };
     let estimate = Estimate { recipe, policy: size, reward: Some(size), data, eval_rows: 1, device: "CPU".into() };
     estimate.facts(Some(1 << 30));

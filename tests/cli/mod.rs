@@ -5,6 +5,7 @@ mod checkpoints;
 mod crash;
 mod inputs;
 mod malformed;
+mod memory;
 mod recipes;
 mod reports;
 mod runs;

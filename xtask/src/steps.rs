@@ -108,6 +108,14 @@ pub fn crash(report: &mut Report, given: &[String]) {
     });
 }
 
+/// The estimate of memory against the peak, of every model, stage and setting; two of them are one of the tests.
+pub fn memory(report: &mut Report) {
+    report.step("estimate of memory", || {
+        let args = ["test", "--release", "--workspace", "--test", "suite", "--", "the_estimate_is_the_peak", "--nocapture"];
+        run(command("cargo", &args)?.env("EVENKEEL_MEMORY", "all"))
+    });
+}
+
 /// Long runs; memory alone is one of the tests too.
 pub fn soak(report: &mut Report, given: &[String]) {
     let Some([steps, device]) = report.step("what is asked", || soak::asked(given)) else { return };
