@@ -7,7 +7,7 @@
 export async function filesOf(dropped) {
   // Entries are only there until the first await.
   const entries = [...dropped.items].map((item) => item.webkitGetAsEntry());
-  const found = await Promise.all(entries.map((entry) => (entry ? within(entry) : [])));
+  const found = await Promise.all(entries.map((entry) => (entry ? filesWithin(entry) : [])));
   return found.flat();
 }
 
@@ -27,14 +27,29 @@ export async function unzipped({ name, bytes }) {
 }
 
 /**
- * What a run folder of the command line has for the page: its model's files, and what the run said.
- * @param {File[]} files with their paths, as a chosen folder gives them @returns {{model: File[], events: File | undefined} | null} null: it is no run folder
+ * What a run folder of the command line has for the page: its model's files, what the run said, and all but its model by their paths within it.
+ * @param {File[]} files with their paths, as a chosen folder gives them @returns {{model: File[], events: File | undefined, rest: File[]} | null} null: it is no run folder
  */
 export function runFolder(files) {
-  const within = (/** @type {File} */ file) => pathOf(file).split("/").slice(1);
-  const named = (/** @type {string} */ name) => files.find((file) => within(file).join("/") === name);
+  const named = (/** @type {string} */ name) => files.find((file) => within(file) === name);
   if (!named("run.json")) return null;
-  return { model: files.filter((file) => within(file).length === 2 && within(file)[0] === "model"), events: named("events.jsonl") };
+  const isModel = (/** @type {File} */ file) => within(file).startsWith("model/");
+  return { model: files.filter(isModel), events: named("events.jsonl"), rest: files.filter((file) => !isModel(file)) };
+}
+
+/** Those that lie in no folder of the dropped or chosen one. @param {File[]} files */
+export function topmost(files) {
+  return files.filter((file) => !within(file).includes("/"));
+}
+
+/** The files of a run folder by their paths within it. @param {File[]} files @returns {Promise<NamedBytes[]>} */
+export function readWithin(files) {
+  return Promise.all(files.map(async (file) => ({ name: within(file), bytes: new Uint8Array(await file.arrayBuffer()) })));
+}
+
+/** @param {File} file */
+function within(file) {
+  return pathOf(file).split("/").slice(1).join("/");
 }
 
 /** Paths of dropped files, which a browser tells of chosen ones only. @type {WeakMap<File, string>} */
@@ -59,8 +74,8 @@ export function acceptDrops(zone, take) {
   });
 }
 
-/** @param {FileSystemEntry} entry @returns {Promise<File[]>} the folder's own files and those of its `model`, or the file */
-async function within(entry) {
+/** @param {FileSystemEntry} entry @param {number} [depth] of folders, as deep as a checkpoint lies @returns {Promise<File[]>} the folder's files, or the file */
+async function filesWithin(entry, depth = 3) {
   if (entry.isFile) {
     /** @type {File} */
     const file = await new Promise((done, failed) => /** @type {FileSystemFileEntry} */ (entry).file(done, failed));
@@ -74,6 +89,6 @@ async function within(entry) {
     /** @type {FileSystemEntry[]} */
     const some = await new Promise((done, failed) => reader.readEntries(done, failed));
     if (some.length === 0) return files;
-    files.push(...(await Promise.all(some.filter(({ isFile, name }) => isFile || name === "model").map(within))).flat());
+    files.push(...(await Promise.all(some.filter(({ isFile }) => isFile || depth > 0).map((inner) => filesWithin(inner, depth - 1)))).flat());
   }
 }

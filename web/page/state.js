@@ -106,6 +106,8 @@ export function reduce(state, event) {
       return { ...initial(), ready: event };
     case "device":
       return { ...state, device: event };
+    case "kept":
+      return { ...state, ready: { ...state.ready, own: event.own } };
     case "compiling":
       return { ...state, compiling: event.done < event.total ? { done: event.done, total: event.total } : null };
     case "state": {

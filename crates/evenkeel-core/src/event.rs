@@ -122,6 +122,8 @@ pub enum Event {
     Reply { id: u64, model: String, text: String, done: bool },
     /// Everything up to here survives a reload.
     Saved { stage: String, step: u64 },
+    /// A run on the visitor's own model that can be gone on with now.
+    Kept { own: UnfinishedOwn },
     /// A folder to be kept by the visitor: its name and files.
     Folder { name: String, files: Vec<File> },
     /// What a run on the visitor's own model and data will take ([`Command::Estimate`]).
@@ -277,6 +279,9 @@ pub enum Command {
     Estimate { recipe: serde_json::Value, model: Vec<File>, data: File },
     /// Start it, or go on with the unfinished one.
     Train { resume: bool },
+    /// Keep a run folder that was begun elsewhere as the unfinished run, with the model and rows that it was begun with ([`Event::Kept`]). `run`: its
+    /// files by their paths within it, those of `model/` left out.
+    Adopt { model: Vec<File>, data: File, run: Vec<File> },
     /// Forget the lesson that is kept.
     Forget,
     /// Forget the run on the visitor's own model that is kept.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::event::{Event, File};
 use crate::recipe::Recipe;
@@ -52,6 +53,14 @@ pub struct DataFile {
     pub bytes: u64,
 }
 
+impl DataFile {
+    /// A file that is in memory.
+    pub fn of(path: &str, bytes: &[u8]) -> Self {
+        let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { path: path.to_owned(), sha256, bytes: bytes.len() as u64 }
+    }
+}
+
 impl Record {
     /// Reads a `run.json`; `place` names it in errors.
     ///
@@ -98,13 +107,15 @@ pub fn events(place: &str, bytes: &[u8]) -> Result<Vec<Value>> {
 }
 
 /// A run folder without checkpoints, as the command line writes one: `recipe.toml`, `run.json`, `events.jsonl`, `samples.jsonl` and
-/// `model/`. `events` are what the run said, from [`Event::Started`] on; of them those are kept that the command line keeps too.
-pub fn run_folder(recipe: &Recipe, events: &[Event], seconds: f64, model: Vec<(String, Vec<u8>)>) -> Vec<File> {
+/// `model/`. `read` is what the run was begun with. `events` are what it said, from [`Event::Started`] on; of them those are kept that the command
+/// line keeps too.
+pub fn run_folder(recipe: &Recipe, read: &[DataFile], events: &[Event], seconds: f64, model: Vec<(String, Vec<u8>)>) -> Vec<File> {
     let mut record = Record {
         version: env!("CARGO_PKG_VERSION").into(),
         stage: recipe.stage.name().into(),
         status: "stopped".into(),
         seed: recipe.seed,
+        data: read.to_vec(),
         seconds,
         ..Record::default()
     };
@@ -158,11 +169,13 @@ mod tests {
             Event::Step { step: 2, metrics: [("loss".to_owned(), 0.25)].into() },
             Event::Finished { step: 2, reason: None },
         ];
-        let files = run_folder(&Recipe::default_for(Stage::Sft), &events, 1.5, vec![("config.json".into(), b"{}".to_vec())]);
+        let read = [DataFile::of("rows.jsonl", b"abc")];
+        let files = run_folder(&Recipe::default_for(Stage::Sft), &read, &events, 1.5, vec![("config.json".into(), b"{}".to_vec())]);
         let text = |name: &str| String::from_utf8(files.iter().find(|f| f.name == name).unwrap().bytes.clone()).unwrap();
         let record: Record = serde_json::from_str(&text("run.json")).unwrap();
         let said = (record.stage.as_str(), record.status.as_str(), record.device.as_str(), record.parameters, record.steps, record.seconds);
         assert_eq!(said, ("sft", "finished", "GPU", 7, 2, 1.5));
+        assert_eq!((record.data[0].bytes, &record.data[0].sha256[..8]), (3, "ba7816bf"));
         assert_eq!(text("events.jsonl").lines().count(), 5);
         assert!(text("events.jsonl").starts_with(r#"{"event":"started","stage":"sft""#));
         assert_eq!(super::events("events.jsonl", text("events.jsonl").as_bytes()).unwrap().len(), 5);

@@ -4,6 +4,7 @@
 //! the last reward model, which judges PPO.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 use evenkeel_core::event::{Event, File, UnfinishedOwn};
 use evenkeel_core::recipe::Recipe;
@@ -54,6 +55,27 @@ pub async fn input<S: Store>(store: &mut S) -> Result<Option<Input>> {
     }
     let Some(bytes) = store.read(INPUT, ROWS).await? else { return Ok(None) };
     Ok(Some(Input { recipe, model: files, data: File { name: data, bytes } }))
+}
+
+/// Keeps a run that was begun elsewhere: what it was started with, its checkpoints, and what it said.
+pub async fn adopt<S: Store>(store: &mut S, recipe: &Recipe, input: (Vec<File>, File), run: Vec<File>, said: Vec<Event>) -> Result<()> {
+    let (model, data) = input;
+    let mut model = model.into_iter().map(|file| (file.name, file.bytes)).collect();
+    begin(store, recipe, &mut model, data).await?;
+    let mut folders: BTreeMap<String, Vec<(String, Vec<u8>)>> = BTreeMap::new();
+    for File { name, bytes } in run {
+        if let Some((folder, file)) = name.rsplit_once('/').filter(|(folder, _)| folder.starts_with("checkpoints/")) {
+            folders.entry(folder.to_owned()).or_default().push((file.to_owned(), bytes));
+        }
+    }
+    let latest = folders.remove(LATEST).unwrap_or_default();
+    let said = RefCell::new(said);
+    let mut kept = RunStore::new(store, &said);
+    for (folder, files) in folders {
+        kept.write_folder(&folder, &files).await?;
+    }
+    // After the checkpoints that it names, as a run writes it.
+    kept.write_folder(LATEST, &latest).await
 }
 
 /// The run that can be gone on with: one that has a checkpoint.

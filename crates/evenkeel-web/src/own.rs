@@ -4,9 +4,10 @@ use std::cell::RefCell;
 
 use evenkeel_core::data::{self, DataFiles, Rows};
 use evenkeel_core::estimate::{Estimate, Room, Size};
-use evenkeel_core::event::{Event, File};
+use evenkeel_core::event::{Event, File, UnfinishedOwn};
 use evenkeel_core::model::{Head, Model, ModelConfig, NamedFiles, Pretrained, load, load_text, save};
 use evenkeel_core::recipe::{Recipe, Stage};
+use evenkeel_core::record::{self, DataFile, Record};
 use evenkeel_core::train::run::{Commands, Front, Models, Store, run};
 use evenkeel_core::train::state::{self, Standing};
 use evenkeel_core::world::lesson::Guest;
@@ -20,6 +21,8 @@ use crate::kept::{self, Input, RunStore};
 pub struct Own {
     ready: Option<Ready>,
     reward: Option<Model>,
+    /// The run whose checkpoints are in storage still.
+    last: Option<String>,
 }
 
 /// Where a run would compute, and the bytes that it may take there, if known.
@@ -124,6 +127,8 @@ impl Own {
         let none = || Error::input("train", "came before an estimate", "look at the run first");
         let Ready { recipe, mut files, data, rows } = self.ready.take().ok_or_else(none)?;
         let name = format!("own {}", recipe.stage.name());
+        let read = files_read(&data, &files.files);
+        self.last = None;
         if !resume && let Err(error) = kept::begin(store, &recipe, &mut files.files, data).await {
             say(Event::Warning { message: format!("This run will not survive a reload ({error}).") });
         }
@@ -154,12 +159,67 @@ impl Own {
         let front = Front { store: &mut run_store, on_event: &mut tell, commands, device: selected.name.clone() };
         let model = run(&recipe, models, rows.train, rows.eval, front, standing.step).await?;
         kept::end(store).await?;
+        self.last = Some(name.clone());
         if recipe.stage == Stage::Reward {
             kept::write_reward(store, &save(&model, text.as_ref(), &sampling).await?).await?;
             self.reward = Some(model.clone());
         }
         let pretrained = Pretrained { model, text, sampling };
-        Ok((name, Guest { pretrained, recipe, events: said.into_inner(), seconds: 0.0 }))
+        Ok((name, Guest { pretrained, recipe, read, events: said.into_inner(), seconds: 0.0 }))
+    }
+
+    /// The newest checkpoint of the run `name`, for its run folder; nothing where storage has another run's.
+    ///
+    /// # Errors
+    /// The storage.
+    pub async fn checkpoint<S: Store>(&self, name: &str, store: &mut S) -> Result<Vec<(String, Vec<u8>)>> {
+        match &self.last {
+            Some(last) if last == name => state::newest(&mut RunStore::new(store, &RefCell::default())).await,
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Keeps a run folder that was begun elsewhere, with the model and rows that it was begun with, as the unfinished run.
+    ///
+    /// # Errors
+    /// What is no run folder, holds no whole checkpoint, or was begun with other files; the storage.
+    pub async fn adopt<S: Store>(
+        &mut self,
+        input: (Vec<File>, File),
+        run: Vec<File>,
+        place: &Place,
+        store: &mut S,
+    ) -> Result<UnfinishedOwn> {
+        let remedy = "drop the folder of a run that the command line began";
+        let refused = |problem: String| Error::input("the run folder", problem, remedy);
+        let file = |name: &str| {
+            let found = run.iter().find(|file| file.name == name).map(|file| file.bytes.as_slice());
+            found.ok_or_else(|| refused(format!("has no {name}")))
+        };
+        let toml = String::from_utf8_lossy(file("recipe.toml")?).into_owned();
+        let stage = Recipe::stage_of(&toml).ok_or_else(|| refused("has a recipe that names no stage".into()))?;
+        let recipe =
+            Recipe::parse(stage, &toml, &[]).map_err(|problems| refused(format!("has a recipe with problems: {}", problems[0])))?;
+        let (model, data) = input;
+        let wanted = Record::from_json("run.json", file("run.json")?)?.data;
+        let named: Vec<_> = model.iter().map(|file| (file.name.clone(), file.bytes.clone())).collect();
+        // Rows, then weights, as the command line lists them; rows that were packed are not what they were.
+        for (was, is) in wanted.iter().zip(files_read(&data, &named)).filter(|(was, _)| !was.path.ends_with(".gz")) {
+            if was.sha256 != is.sha256 {
+                let problem = format!("is not {}, which the run began with (SHA-256 differs)", was.path);
+                return Err(Error::input(is.path, problem, "choose the model and the rows that the run began with"));
+            }
+        }
+        let events = record::events("events.jsonl", file("events.jsonl")?)?;
+        let said = events.into_iter().filter_map(|event| serde_json::from_value(event).ok()).collect();
+        let value = serde_json::to_value(&recipe).expect("a recipe is plain data");
+        self.look(value, model.clone(), data.clone(), place).map_err(|problems| refused(problems.join("; ")))?;
+        kept::adopt(store, &recipe, (model, data), run, said).await?;
+        let standing = state::standing(&mut RunStore::new(store, &RefCell::default())).await?;
+        match standing.step {
+            Some(step) => Ok(UnfinishedOwn { stage: stage.name().into(), step }),
+            None => Err(refused("has no checkpoint".into())),
+        }
     }
 
     /// Whether a run of `recipe` needs the reward model of an earlier visit.
@@ -190,6 +250,12 @@ impl Own {
         let recipe = serde_json::to_value(recipe).map_err(|error| broken(error.to_string()))?;
         self.look(recipe, model, data, place).map(drop).map_err(|problems| broken(problems.join("; ")))
     }
+}
+
+/// Rows, then weights: what the command line checks before it goes on with a run.
+fn files_read(data: &File, model: &[(String, Vec<u8>)]) -> Vec<DataFile> {
+    let weights = model.iter().filter(|(name, _)| name.ends_with(".safetensors")).map(|(name, bytes)| DataFile::of(name, bytes));
+    [DataFile::of(&data.name, &data.bytes)].into_iter().chain(weights).collect()
 }
 
 #[cfg(test)]

@@ -176,6 +176,16 @@ async fn obey(player: &mut Player<OpfsStore>, bench: &mut Bench, command: Comman
             player.welcome(&name, Guest { seconds: browser::seconds() - begun, ..guest }, &mut say);
             Ok(())
         }
+        Command::Adopt { model, data, run } => {
+            let place = bench.place();
+            let adopted = bench.own.adopt((model, data), run, &place, player.store()).await.map_err(|error| error.to_string())?;
+            say(Event::Kept { own: adopted });
+            Ok(())
+        }
+        Command::SaveRun { run } => {
+            let checkpoint = bench.own.checkpoint(&run, player.store()).await.map_err(|error| error.to_string())?;
+            player.save_run(&run, checkpoint, &mut say).await.map_err(|error| error.to_string())
+        }
         Command::ForgetOwn => kept::forget(player.store()).await.map_err(|error| error.to_string()),
         command => player.obey(command, &mut say).await.map_err(|error| error.to_string()),
     }

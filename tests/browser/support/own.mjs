@@ -9,7 +9,7 @@ import { button, goTo } from "./visitor.mjs";
 
 /** @import { Page } from "playwright-core" */
 
-const SHARED = process.env.EVENKEEL_SHARED ?? "../shared";
+export const SHARED = process.env.EVENKEEL_SHARED ?? "../shared";
 /** Short enough for WebGPU on the CPU. */
 export const SHORT = { per_device_train_batch_size: 1, max_length: 48 };
 

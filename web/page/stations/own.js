@@ -8,7 +8,7 @@ import { eventsOf } from "../export.js";
 import { createRecipeForm } from "../recipe_form.js";
 import { h } from "../views/dom.js";
 import { mebibytes } from "../views/format.js";
-import { dataBox, modelBox } from "./own_files.js";
+import { dataBox, modelBox, runChooser } from "./own_files.js";
 import { keepBox, ownCharts, ownRun } from "./own_results.js";
 
 /** @import { App } from "../kit.js" */
@@ -62,10 +62,16 @@ function startBox({ store, send }, chosen) {
   const estimate = button("own.estimate", () => send({ command: "estimate", recipe: chosen.recipe, model: chosen.model, data: chosen.data }));
   const train = button("own.train", () => send({ command: "train", resume: false }), { class: "primary" });
   const stop = button("own.stop", () => send({ command: "stop" }), { hidden: true });
+  const adopt = runChooser((run) => {
+    if (!run) words(note, "own.not_run");
+    else if (chosen.model.length === 0 || !chosen.data) words(note, "own.adopt_needs");
+    else send({ command: "adopt", model: chosen.model, data: chosen.data, run });
+    note.hidden = false;
+  });
   const note = h("p", { role: "status" });
   const problems = h("ul");
   const text = h("pre", { tabindex: 0 });
-  const root = h("div", {}, h("div", { class: "row" }, estimate, train, stop), note, problems, text);
+  const root = h("div", {}, h("div", { class: "row" }, estimate, train, stop, adopt), note, problems, text);
   /** An estimate of something else than what is chosen now. @type {State["estimate"]} */
   let outdated = null;
   const draw = () => {

@@ -2,7 +2,7 @@
 // Where a model and data come from: dropped, chosen, or fetched.
 
 import { fetchModel, opfsCache, parseAddress } from "../fetch_model.js";
-import { acceptDrops, readAll, runFolder, unzipped } from "../files.js";
+import { acceptDrops, readAll, readWithin, runFolder, topmost, unzipped } from "../files.js";
 import { words } from "../i18n.js";
 import { button, field } from "../kit.js";
 import { freshId, h } from "../views/dom.js";
@@ -20,7 +20,7 @@ export function modelBox(chosen, said) {
   };
   const read = async (/** @type {Iterable<File>} */ files) => {
     const run = runFolder([...files]);
-    take(await readAll(run?.model ?? files));
+    take(await readAll(run?.model ?? topmost([...files])));
     if (run?.events) said(await run.events.text());
   };
   const zone = h("div", { class: "drop" }, words(h("p"), "own.drop_model"), h("div", { class: "row" }, chooser("own.files", { multiple: true }, read), chooser("own.folder", { webkitdirectory: true }, read)));
@@ -42,6 +42,14 @@ export function dataBox(chosen) {
   const zone = h("div", { class: "drop" }, words(h("p"), "own.drop_data"), chooser("own.files", { accept: ".jsonl,.json,.gz,.txt" }, read));
   acceptDrops(zone, read);
   return h("div", {}, zone, status);
+}
+
+/** A run folder to be gone on with. @param {(run: NamedBytes[] | null) => void} chosen null: it is none */
+export function runChooser(chosen) {
+  return chooser("own.adopt", { webkitdirectory: true }, async (files) => {
+    const run = runFolder([...files]);
+    chosen(run && (await readWithin(run.rest)));
+  });
 }
 
 /** A file input whose label looks like a button. @param {string} key @param {Record<string, any>} attributes @param {(files: FileList) => void} read */

@@ -163,6 +163,25 @@ pub fn latest(at: &LoopState) -> Vec<(String, Vec<u8>)> {
     vec![("step".into(), at.step.to_string().into_bytes()), ("kept".into(), kept.join(" ").into_bytes())]
 }
 
+/// The newest whole checkpoint of `store`, as files of a run folder that holds no other: by their paths within it. Empty where there is none.
+///
+/// # Errors
+/// As [`standing`].
+pub async fn newest<S: Store>(store: &mut S) -> Result<Vec<(String, Vec<u8>)>> {
+    let Some(step) = standing(store).await?.step else { return Ok(Vec::new()) };
+    let sums = store.read(&folder(step), SUMS).await?.unwrap_or_default();
+    let sums = String::from_utf8_lossy(&sums).into_owned();
+    let names = sums.lines().filter_map(|line| line.split_once("  ")).map(|(_, name)| name).chain([SUMS]);
+    let mut files = Vec::new();
+    for name in names {
+        let bytes = store.read(&folder(step), name).await?.unwrap_or_default();
+        files.push((format!("{}/{name}", folder(step)), bytes));
+    }
+    let named = latest(&LoopState { step, saved: vec![step], ..LoopState::default() });
+    files.extend(named.into_iter().map(|(name, bytes)| (format!("{LATEST}/{name}"), bytes)));
+    Ok(files)
+}
+
 /// Where a run can be gone on from.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Standing {

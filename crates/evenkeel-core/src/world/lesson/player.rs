@@ -13,7 +13,7 @@ use crate::data::{Content, EncodeOptions, Encoder};
 use crate::event::{Command, Event, File, Unfinished};
 use crate::model::{Model, Pretrained, Sampling, generate, save};
 use crate::recipe::Recipe;
-use crate::record;
+use crate::record::{self, DataFile};
 use crate::text::{Message, Text};
 use crate::train::run::{Store, Trainer};
 use crate::{Error, Result};
@@ -29,6 +29,8 @@ const EPISODES_KEPT: usize = 40;
 pub struct Guest {
     pub pretrained: Pretrained,
     pub recipe: Recipe,
+    /// What the run was begun with.
+    pub read: Vec<DataFile>,
     /// What the run said.
     pub events: Vec<Event>,
     pub seconds: f64,
@@ -151,7 +153,7 @@ impl<S: Store> Player<S> {
                 let files = self.model_files(&model).await?;
                 say(folder(&model, files.into_iter().map(|(name, bytes)| File { name, bytes }).collect()));
             }
-            Command::SaveRun { run } => say(folder(&format!("run {run}"), self.run_folder(&run).await?)),
+            Command::SaveRun { run } => self.save_run(&run, Vec::new(), say).await?,
             command => {
                 let lesson =
                     self.lesson.as_mut().ok_or_else(|| Error::input("command", "came before a lesson was opened", "send `open` first"))?;
@@ -352,10 +354,21 @@ impl<S: Store> Player<S> {
         save(model, Some(&lesson.text), &lesson.sampling).await
     }
 
+    /// Hands out a finished run as the command line's run folder, with `more` in it.
+    ///
+    /// # Errors
+    /// There is no such run; the device.
+    pub async fn save_run(&mut self, run: &str, more: Vec<(String, Vec<u8>)>, say: &mut dyn FnMut(Event)) -> Result<()> {
+        let mut files = self.run_folder(run).await?;
+        files.extend(more.into_iter().map(|(name, bytes)| File { name, bytes }));
+        say(folder(&format!("run {run}"), files));
+        Ok(())
+    }
+
     async fn run_folder(&mut self, run: &str) -> Result<Vec<File>> {
         let model = self.model_files(run).await?;
         if let Some((_, guest)) = self.guests.iter().find(|(known, _)| known == run) {
-            return Ok(record::run_folder(&guest.recipe, &guest.events, guest.seconds, model));
+            return Ok(record::run_folder(&guest.recipe, &guest.read, &guest.events, guest.seconds, model));
         }
         let recipe = open(&mut self.lesson)?.recipe(run)?;
         let mut of_run = false;
@@ -374,7 +387,7 @@ impl<S: Store> Player<S> {
             Event::Cost { stage, seconds, .. } if stage == run => Some(*seconds),
             _ => None,
         });
-        Ok(record::run_folder(&recipe, &events, seconds.unwrap_or(0.0), model))
+        Ok(record::run_folder(&recipe, &[], &events, seconds.unwrap_or(0.0), model))
     }
 
     fn tell(&mut self, event: Event, say: &mut dyn FnMut(Event)) {
