@@ -254,7 +254,7 @@ pub async fn restore<T: Trainer, S: Store>(trainer: &mut T, store: &mut S, step:
     restored.map_err(|problem| Error::input(&place, problem, remedy))
 }
 
-/// Puts what [`files`] gave back into `trainer`.
+/// Puts the files of [`Folder::state`] back into `trainer`.
 ///
 /// # Errors
 /// What is wrong: a file is missing or broken, or belongs to another run.
