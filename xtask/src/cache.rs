@@ -41,6 +41,11 @@ pub fn published() -> Result<PathBuf> {
     Ok(root()?.join("published"))
 }
 
+/// A copy of the commit in which guards are tried.
+pub fn copy() -> Result<PathBuf> {
+    Ok(root()?.join("copy"))
+}
+
 /// What the browser's benchmarks run: the JavaScript and WebAssembly that wasm-bindgen made of evenkeel and of burn alone.
 pub fn built() -> Result<PathBuf> {
     Ok(root()?.join("built"))

@@ -1,9 +1,10 @@
-//! The project's chores, one word each: `cargo xtask setup | lint | supply | crash | memory | soak | web | serve | size | bench-web | bench-peers | test`.
+//! The project's chores, one word each: `cargo xtask setup | lint | supply | crash | breaks | memory | soak | web | serve | size | bench-web | bench-peers | test`.
 //!
 //! Kept to the standard library, anyhow and serde_json, because every use of it waits for it to compile.
 
 #![forbid(unsafe_code)]
 
+mod breaks;
 mod browser;
 mod cache;
 mod command;
@@ -29,6 +30,7 @@ cargo xtask CHORE
   lint        fmt --check and clippy, native and wasm32; licences, sources and unsafe code
   supply      licences, sources and bans of what evenkeel is built from, as deny.toml says; unsafe code; RustSec's advisories (cargo-deny)
   crash       runs of every trainer killed at random moments and gone on with: they must end as undisturbed ones, byte for byte
+  breaks      guards seen to fail: what each guards is broken in a copy of the commit, and its test must notice
   memory      the estimate of memory against the peak of the process: within a tenth, on three models of different shape
   soak        10,000 SFT steps and 1,000 PPO iterations: memory flat within 1 %, speed within 2 %
   web         the page's modules by themselves; the worker's tests and the page, in headless Chromium with WebGPU on the CPU
@@ -71,6 +73,7 @@ fn run(args: &[String]) -> Result<bool> {
         "lint" => steps::lint(&mut report),
         "supply" => steps::supply(&mut report),
         "crash" => steps::crash(&mut report, options),
+        "breaks" => steps::breaks(&mut report),
         "memory" => steps::memory(&mut report),
         "soak" => steps::soak(&mut report, options),
         "web" => steps::web(&mut report),

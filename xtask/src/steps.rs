@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::{
-    browser, cache,
+    breaks, browser, cache,
     command::{command, run},
     features, options, setup, soak, supply, unsafety,
     wasm::Toolchain,
@@ -106,6 +106,11 @@ pub fn crash(report: &mut Report, given: &[String]) {
         let args = [&["test", "--release", "--workspace", "--test", "suite", "--"], &drill[..]].concat();
         run(command("cargo", &args)?.env("EVENKEEL_CRASH_RUNS", runs).env("EVENKEEL_CRASH_SEED", seed))
     });
+}
+
+/// Whether the guards notice what they guard against.
+pub fn breaks(report: &mut Report) {
+    report.step("guards seen to fail", breaks::are_noticed);
 }
 
 /// The estimate of memory against the peak, of every model, stage and setting; two of them are one of the tests.

@@ -9,7 +9,7 @@ use evenkeel_core::model::{Head, Model, ModelConfig, NamedFiles, Pretrained, loa
 use evenkeel_core::recipe::{Recipe, Stage};
 use evenkeel_core::record::{self, DataFile, Record};
 use evenkeel_core::train::run::{Commands, Front, Models, Store, run};
-use evenkeel_core::train::state::{self, Standing};
+use evenkeel_core::train::state::{self, LATEST, Standing};
 use evenkeel_core::world::lesson::Guest;
 use evenkeel_core::{Error, Result};
 use evenkeel_kernels::Selected;
@@ -196,6 +196,7 @@ impl Own {
             let found = run.iter().find(|file| file.name == name).map(|file| file.bytes.as_slice());
             found.ok_or_else(|| refused(format!("has no {name}")))
         };
+        file(&format!("{LATEST}/step"))?;
         let toml = String::from_utf8_lossy(file("recipe.toml")?).into_owned();
         let stage = Recipe::stage_of(&toml).ok_or_else(|| refused("has a recipe that names no stage".into()))?;
         let recipe =
@@ -214,6 +215,7 @@ impl Own {
         let said = events.into_iter().filter_map(|event| serde_json::from_value(event).ok()).collect();
         let value = serde_json::to_value(&recipe).expect("a recipe is plain data");
         self.look(value, model.clone(), data.clone(), place).map_err(|problems| refused(problems.join("; ")))?;
+        self.last = None;
         kept::adopt(store, &recipe, (model, data), run, said).await?;
         let standing = state::standing(&mut RunStore::new(store, &RefCell::default())).await?;
         match standing.step {

@@ -122,6 +122,7 @@ fn decode(view: &TensorView) -> Vec<f32> {
 
 /// One safetensors file of f32 tensors as transformers writes it, a segment at a time: header first, then numbers that are read from the device
 /// when their turn comes.
+#[derive(Default)]
 pub struct Encoder {
     infos: Vec<(String, TensorInfo)>,
     begun: bool,
@@ -132,14 +133,9 @@ pub struct Encoder {
 impl Encoder {
     /// The weights of `params` by their names and shapes.
     pub fn of(params: &Params) -> Self {
-        let mut encoder = Self::empty();
+        let mut encoder = Self::default();
         encoder.add(params, params.segments().iter().map(|segment| &segment.value), |param| (param.name.clone(), param.shape.clone()));
         encoder
-    }
-
-    /// No tensors yet.
-    pub fn empty() -> Self {
-        Self { infos: Vec::new(), begun: false, segments: VecDeque::new() }
     }
 
     /// Appends tensors of the sizes of the segments of `params`, under the names and shapes that `called` gives to their parameters.

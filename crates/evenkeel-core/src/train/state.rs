@@ -103,7 +103,7 @@ impl Folder {
     /// The trainer's state alone.
     pub fn state<T: Trainer>(trainer: &mut T, at: &LoopState) -> Self {
         let counters = trainer.counters();
-        let (mut tensors, mut optimizer_steps) = (Encoder::empty(), BTreeMap::new());
+        let (mut tensors, mut optimizer_steps) = (Encoder::default(), BTreeMap::new());
         for (part, model, optimizer) in trainer.parts() {
             optimizer_steps.insert(part.to_owned(), optimizer.step);
             let params = &model.params;

@@ -249,6 +249,14 @@ fn ppo_leaves_the_reference_alone_and_moves_policy_and_critic() {
 }
 
 #[test]
+fn a_reference_that_changed_is_told() {
+    let mut trainer = block_on(DpoTrainer::new(&recipe(Stage::Dpo, &[]), &model(Head::Lm), None, &preferences(4), &[])).unwrap();
+    block_on(trainer.verify_reference()).unwrap();
+    trainer.reference = model(Head::Lm).with_score_head(1);
+    assert!(block_on(trainer.verify_reference()).unwrap_err().to_string().contains("changed during training"));
+}
+
+#[test]
 fn the_same_seed_gives_the_same_losses_to_the_last_bit() {
     let ppo = || run(ppo_trainer(&recipe(Stage::Ppo, &["max_steps=3", "rollout_batch_size=8", "response_length=6", "learning_rate=1e-3"])));
     let ((first, a), (second, b)) = (ppo(), ppo());
