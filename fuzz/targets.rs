@@ -130,7 +130,7 @@ pub fn recipe(data: &[u8]) {
 fn plan(recipe: &Recipe) {
     let size = Size { parameters: 776, layers: 1, hidden: 8, intermediate: 16, vocab: 16, cache: 8, mlp: 3 };
     let data = Amount { rows: 100, tokens: 5000, trained: 2000, longest: 64, per_row: 2 };
-    let estimate = Estimate { recipe, policy: size, reward: Some(size), data, eval_rows: 1, device: "CPU".into() };
+    let estimate = Estimate { recipe, policy: size, reward: Some(size), data, eval_rows: 1, device: "CPU".into(), speed: None };
     estimate.facts(Some(1 << 30));
     let _refused = estimate.check(&Room { memory: Some(1 << 26), tensor: Some(1 << 20) });
 }

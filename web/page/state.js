@@ -40,7 +40,7 @@
  * @property {Question[]} questions what the models were asked, newest first
  * @property {Ranking | null} ranking
  * @property {Ranked | null} ranked
- * @property {{text: string, steps: number, bytes: number, problems: string[]} | null} estimate
+ * @property {{text: string, steps: number, bytes: number, seconds: number | null, problems: string[]} | null} estimate
  * @property {{name: string, files: {name: string, bytes: Uint8Array}[]} | null} folder
  * @property {{stage: string, step: number} | null} saved
  * @property {{kind: "open" | "failed" | "lost", message: string, stage: string | null} | null} problem what stopped the work

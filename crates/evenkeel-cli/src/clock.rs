@@ -2,6 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use evenkeel_core::figures::duration;
+
 /// `20261122-153000`, UTC: sorts by time, fit for a folder's name.
 pub fn stamp() -> String {
     let (y, m, d, h, min, s) = parts(now());
@@ -12,17 +14,6 @@ pub fn stamp() -> String {
 pub fn timestamp() -> String {
     let (y, m, d, h, min, s) = parts(now());
     format!("{y:04}-{m:02}-{d:02}T{h:02}:{min:02}:{s:02}Z")
-}
-
-/// `42 s`, `3 min 20 s`, `2 h 05 min`.
-pub fn duration(seconds: f64) -> String {
-    let whole = seconds.max(0.0).round() as u64;
-    match whole {
-        0..10 => format!("{seconds:.1} s"),
-        10..60 => format!("{whole} s"),
-        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
-        _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
-    }
 }
 
 fn now() -> u64 {
@@ -52,10 +43,5 @@ mod tests {
         assert_eq!(parts(0), (1970, 1, 1, 0, 0, 0));
         assert_eq!(parts(951_782_400), (2000, 2, 29, 0, 0, 0));
         assert_eq!(parts(1_795_361_400), (2026, 11, 22, 15, 30, 0));
-    }
-
-    #[test]
-    fn durations_are_short() {
-        assert_eq!([duration(0.04), duration(42.2), duration(200.0), duration(7500.0)], ["0.0 s", "42 s", "3 min 20 s", "2 h 05 min"]);
     }
 }

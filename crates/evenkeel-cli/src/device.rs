@@ -1,7 +1,9 @@
 //! Choosing the device, and saying in one line which and why.
 
 use anyhow::Result;
-use evenkeel_core::Error;
+use std::time::Instant;
+
+use evenkeel_core::{Error, bench};
 use evenkeel_kernels::selfcheck::{Verdict, selfcheck};
 use evenkeel_kernels::{DeviceChoice, DeviceError, Selected, select};
 
@@ -31,6 +33,12 @@ pub fn open(flag: DeviceFlag) -> Result<Selected> {
 /// `CPU`, or the adapter and its API.
 pub fn name(selected: &Selected) -> String {
     if selected.backend == "cpu" { selected.name.clone() } else { format!("{} ({})", selected.name, selected.backend) }
+}
+
+/// Floating-point operations per second of a training step, roughly.
+pub fn speed(selected: &Selected) -> Result<f64> {
+    let begun = Instant::now();
+    Ok(pollster::block_on(bench::speed(&selected.device, || 1e3 * begun.elapsed().as_secs_f64()))?)
 }
 
 /// Every kernel on the device against its CPU twin.

@@ -295,6 +295,25 @@ async fn first_or_next<T: Trainer>(trainer: &mut T, step: u64) -> Result<Metrics
     trainer.step(step).await
 }
 
+/// Floating-point operations per second of a training step on `device`, counted as [`crate::estimate::Estimate::seconds`] does: of one block of
+/// width 128 and 512 tokens, so that what is no product is in it too. `clock` as in [`steps`].
+///
+/// # Errors
+/// [`crate::Error::Device`].
+pub async fn speed(device: &Device, clock: impl Fn() -> f64) -> Result<f64> {
+    const TIMED: u64 = 2;
+    let model = BenchModel { name: "", config: llama(512, 128, 1, 4), rows: 4, tokens: 128 };
+    let mut task = Task::of(model.sft(device));
+    // The first step compiles.
+    task.step(&clock).await?;
+    let mut fastest = f64::INFINITY;
+    for _ in 0..TIMED {
+        fastest = fastest.min(task.step(&clock).await?.ms);
+    }
+    let operations = 6 * model.config.num_parameters(Head::Lm) * model.rows * model.tokens;
+    Ok(operations as f64 / (fastest.max(f64::MIN_POSITIVE) / 1e3))
+}
+
 /// Another program that does the same work.
 #[expect(async_fn_in_trait, reason = "one thread owns the benchmark")]
 pub trait Rival {

@@ -134,6 +134,8 @@ pub struct Estimate<'a> {
     pub eval_rows: u64,
     /// The device's name.
     pub device: String,
+    /// Floating-point operations that it does in a second ([`crate::bench::speed`]); unknown where nobody measured.
+    pub speed: Option<f64>,
 }
 
 impl Estimate<'_> {
@@ -145,6 +147,28 @@ impl Estimate<'_> {
             None => Order::new(rows, self.recipe),
         };
         order.total_steps(&self.recipe.training)
+    }
+
+    /// Seconds that the run will take, where the device's speed is known: a weight takes two operations per token forward and four backward. Not
+    /// counted: attention's products, evaluation, checkpoints.
+    pub fn seconds(&self) -> Option<f64> {
+        let (training, policy, reward) = (&self.recipe.training, self.policy.parameters, self.reward.unwrap_or_default().parameters);
+        let backward = if training.gradient_checkpointing { 8 } else { 6 };
+        let mean = self.data.tokens as f64 / (self.data.rows as f64).max(1.0);
+        let (rows, tokens, operations) = match &self.recipe.ppo {
+            Some(ppo) => {
+                let trained = backward * ppo.num_ppo_epochs as u64;
+                // Sampling, then what policy, reference, judge and critic say, then the epochs.
+                let each = policy * (6 + trained) + 2 * reward + self.value().parameters * (2 + trained);
+                (ppo.rollout_batch_size, mean + ppo.response_length as f64, each)
+            }
+            None => {
+                let frozen = if self.recipe.stage == Stage::Dpo { 2 } else { 0 };
+                (training.per_device_train_batch_size * training.gradient_accumulation_steps, mean, policy * (backward + frozen))
+            }
+        };
+        let all = self.steps() as f64 * rows as f64 * tokens * operations as f64;
+        self.speed.map(|speed| all / speed)
     }
 
     /// Peak memory in bytes: weights, gradients and moments, and beside them what a training pass keeps, or PPO's cache where that is more.
@@ -314,7 +338,7 @@ impl Estimate<'_> {
         }
         let trained = if recipe.stage == Stage::Ppo { String::new() } else { format!(", {} trained", figures::count(data.trained as f64)) };
         let free = available.map_or_else(String::new, |bytes| format!(" of {} free", figures::bytes(bytes)));
-        vec![
+        [
             ("model", format!("{}, {} parameters", recipe.model.path, figures::thousands(self.policy.parameters))),
             (
                 "data",
@@ -328,6 +352,9 @@ impl Estimate<'_> {
             ("steps", format!("{}, {per_step}, learning rate {}, {} schedule", self.steps(), training.learning_rate, schedule(recipe))),
             ("memory", format!("about {}{free}", figures::bytes(self.memory()))),
         ]
+        .into_iter()
+        .chain(self.seconds().map(|seconds| ("time", format!("about {}", figures::duration(seconds)))))
+        .collect()
     }
 }
 
@@ -360,7 +387,7 @@ mod tests {
     fn plan(recipe: &Recipe) -> Estimate<'_> {
         let policy = Size { parameters: 50_000, layers: 2, hidden: 64, intermediate: 128, vocab: 512, cache: 128, mlp: 3 };
         let data = Amount { rows: 100, tokens: 5000, trained: 2000, longest: 100, per_row: 2 };
-        Estimate { recipe, policy, reward: Some(policy), data, eval_rows: 10, device: "CPU".into() }
+        Estimate { recipe, policy, reward: Some(policy), data, eval_rows: 10, device: "CPU".into(), speed: None }
     }
 
     fn free(bytes: u64) -> Room {
@@ -384,6 +411,20 @@ mod tests {
         );
         let error = of(512, 512, 4096, 1000).unwrap();
         assert!(error.contains("what a layer computes of a batch takes") && error.contains("per_device_train_batch_size = 4"), "{error}");
+    }
+
+    #[test]
+    fn time_follows_the_weights_and_the_tokens() {
+        let (sft, dpo) = (Recipe::default_for(Stage::Sft), Recipe::default_for(Stage::Dpo));
+        assert_eq!(plan(&sft).seconds(), None);
+        let of = |recipe: &Recipe| Estimate { speed: Some(1e6), ..plan(recipe) }.seconds().unwrap();
+        // 8 rows a step, of 50 tokens each.
+        assert_eq!(of(&sft), plan(&sft).steps() as f64 * 8.0 * 50.0 * 6.0 * 50_000.0 / 1e6);
+        assert_eq!(of(&dpo) / plan(&dpo).steps() as f64, 8.0 * 50.0 * 8.0 * 50_000.0 / 1e6, "and the reference's pass");
+        let mut longer = Recipe::default_for(Stage::Ppo);
+        let once = of(&longer);
+        longer.ppo.as_mut().unwrap().num_ppo_epochs *= 2;
+        assert!(of(&longer) > 1.5 * once);
     }
 
     #[test]

@@ -132,6 +132,8 @@ pub enum Event {
         text: String,
         steps: u64,
         bytes: u64,
+        /// Unknown where the device's speed is.
+        seconds: Option<f64>,
         /// Problems with the recipe, the model or the data; empty: it can start.
         problems: Vec<String>,
     },

@@ -27,9 +27,25 @@ pub fn thousands(n: u64) -> String {
     groups.join(",")
 }
 
+/// `0.4 s`, `42 s`, `3 min 20 s`, `2 h 05 min`.
+pub fn duration(seconds: f64) -> String {
+    let whole = seconds.max(0.0).round() as u64;
+    match whole {
+        0..10 => format!("{seconds:.1} s"),
+        10..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_are_short() {
+        assert_eq!([duration(0.04), duration(42.2), duration(200.0), duration(7500.0)], ["0.0 s", "42 s", "3 min 20 s", "2 h 05 min"]);
+    }
 
     #[test]
     fn sizes_are_said_in_binary_units() {

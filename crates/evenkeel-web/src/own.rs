@@ -29,6 +29,8 @@ pub struct Own {
 pub struct Place {
     pub device: String,
     pub room: Room,
+    /// As in [`Estimate::speed`].
+    pub speed: Option<f64>,
 }
 
 struct Ready {
@@ -57,7 +59,7 @@ impl Own {
         self.ready = None;
         match self.look(recipe, model, data, on) {
             Ok(event) => event,
-            Err(problems) => Event::Estimate { text: String::new(), steps: 0, bytes: 0, problems },
+            Err(problems) => Event::Estimate { text: String::new(), steps: 0, bytes: 0, seconds: None, problems },
         }
     }
 
@@ -98,11 +100,13 @@ impl Own {
             data: rows.amount,
             eval_rows: rows.eval.as_ref().map_or(0, |eval| eval.len() as u64),
             device: on.device.clone(),
+            speed: on.speed,
         };
         estimate.check(&on.room).map_err(one)?;
         let facts = estimate.facts(on.room.memory).into_iter().map(|(label, fact)| format!("{label}: {fact}"));
         let text = facts.chain(lines).collect::<Vec<_>>().join("\n");
-        let event = Event::Estimate { text, steps: estimate.steps(), bytes: estimate.memory(), problems: vec![] };
+        let event =
+            Event::Estimate { text, steps: estimate.steps(), bytes: estimate.memory(), seconds: estimate.seconds(), problems: vec![] };
         self.ready = Some(Ready { recipe, files, data, rows });
         Ok(event)
     }
@@ -270,7 +274,7 @@ mod tests {
             serde_json::to_value(recipe).unwrap(),
             model,
             data,
-            &Place { device: "CPU".into(), room: Room::default() },
+            &Place { device: "CPU".into(), room: Room::default(), speed: None },
         ) {
             Event::Estimate { problems, .. } => problems,
             other => panic!("{other:?}"),

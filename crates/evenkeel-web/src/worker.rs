@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
 };
 
+use evenkeel_core::bench::speed;
 use evenkeel_core::estimate::Room;
 use evenkeel_core::event::{Check, Command, Event};
 use evenkeel_core::recipe::{Recipe, Stage};
@@ -93,6 +94,8 @@ fn or_warn<T>(kept: evenkeel_core::Result<Option<T>>) -> Option<T> {
 #[derive(Default)]
 struct Bench {
     selected: Option<Selected>,
+    /// Its operations per second, once somebody asked.
+    speed: Option<f64>,
     own: Own,
 }
 
@@ -108,7 +111,7 @@ impl Bench {
     fn place(&self) -> Place {
         let (device, on_cpu) = self.selected.as_ref().map_or(("WebGPU", false), |selected| (&selected.name, selected.backend == "cpu"));
         let tensor = self.selected.as_ref().and_then(|selected| selected.largest_tensor);
-        Place { device: device.into(), room: Room { memory: browser::memory(on_cpu), tensor } }
+        Place { device: device.into(), room: Room { memory: browser::memory(on_cpu), tensor }, speed: self.speed }
     }
 }
 
@@ -159,9 +162,11 @@ async fn obey(player: &mut Player<OpfsStore>, bench: &mut Bench, command: Comman
             player.open(&plan, &selected.device, &selected.name, resume, &mut say).await.map_err(|error| error.to_string())
         }
         Command::Estimate { recipe, model, data } => {
-            if bench.own.needs_judge(&recipe)
-                && let Some(selected) = bench.device().await
-            {
+            let Some(selected) = bench.device().await else { return Ok(()) };
+            if bench.speed.is_none() {
+                bench.speed = speed(&selected.device, || 1e3 * browser::seconds()).await.ok();
+            }
+            if bench.own.needs_judge(&recipe) {
                 bench.own.recall_judge(player.store(), &selected).await.map_err(|error| error.to_string())?;
             }
             post(&bench.own.estimate(recipe, model, data, &bench.place()));

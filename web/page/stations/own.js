@@ -1,13 +1,13 @@
 // @ts-check
 // The visitor's own model and data: choose, set, estimate, train, keep.
 
-import { words } from "../i18n.js";
+import { t, words } from "../i18n.js";
 import { button, field, grid, panel, setOptions, whenChanged, widePanel } from "../kit.js";
 import { runName } from "../names.js";
 import { eventsOf } from "../export.js";
 import { createRecipeForm } from "../recipe_form.js";
 import { h } from "../views/dom.js";
-import { mebibytes } from "../views/format.js";
+import { duration, mebibytes } from "../views/format.js";
 import { dataBox, modelBox, runChooser } from "./own_files.js";
 import { keepBox, ownCharts, ownRun } from "./own_results.js";
 
@@ -86,7 +86,7 @@ function startBox({ store, send }, chosen) {
     note.hidden = complete && now === null;
     if (!complete) words(note, "own.need");
     else if (now && now.problems.length > 0) words(note, "own.problems");
-    else if (now) words(note, "own.fits", { size: mebibytes(now.bytes), steps: now.steps });
+    else if (now) words(note, "own.fits", { size: mebibytes(now.bytes), steps: now.steps, time: now.seconds === null ? "?" : duration(t, now.seconds) });
   };
   whenChanged(store, root, ({ ready, recorded, estimate: known }) => [ready, recorded, known], draw);
   whenChanged(store, stop, (state) => [!state.recorded && ownRun(state)?.status === "running"], (running) => (stop.hidden = !running));

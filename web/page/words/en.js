@@ -249,7 +249,7 @@ export const en = {
   "own.train": "Train",
   "own.stop": "Stop and keep the model",
   "own.problems": "It cannot start yet:",
-  "own.fits": "It needs about {size} of memory and {steps} steps.",
+  "own.fits": "It needs about {size} of memory, {steps} steps and {time}.",
   "own.need": "Choose a model and data first.",
   "own.charts": "Your run: {run}",
   "own.norun": "Your run's curves appear here.",

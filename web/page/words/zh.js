@@ -249,7 +249,7 @@ export const zh = {
   "own.train": "训练",
   "own.stop": "停止并保留模型",
   "own.problems": "还不能开始：",
-  "own.fits": "大约需要 {size} 内存，共 {steps} 步。",
+  "own.fits": "大约需要 {size} 内存，共 {steps} 步，用时约 {time}。",
   "own.need": "请先选择模型和数据。",
   "own.charts": "你的运行：{run}",
   "own.norun": "你的运行的曲线会出现在这里。",

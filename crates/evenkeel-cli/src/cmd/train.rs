@@ -62,6 +62,7 @@ fn show_plan(recipe: &Recipe, sources: &Sources, rows: &Rows, selected: &Selecte
         data: rows.amount,
         eval_rows: rows.eval.as_ref().map_or(0, |eval| eval.len() as u64),
         device: device::name(selected),
+        speed: Some(device::speed(selected)?),
     };
     // A GPU's free memory is nowhere to be asked; what computes on the CPU lives in the machine's own.
     let memory = if selected.software { memory::available() } else { selected.memory };
