@@ -264,6 +264,7 @@ mod tests {
         block_on(write_folder_atomic(&path, [("a".into(), vec![1])].iter())).unwrap();
         // A file cannot be where a folder is.
         block_on(write_folder_atomic(&path, [("a".into(), vec![2]), ("a/b".into(), vec![2])].iter())).unwrap_err();
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
         write_atomic(&path, b"a file").unwrap_err();
         assert_eq!(fs::read(path.join("a")).unwrap(), [1]);
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
