@@ -172,7 +172,7 @@ impl Estimate<'_> {
     }
 
     /// Peak memory in bytes: weights, gradients and moments, and beside them what a training pass keeps, or PPO's cache where that is more.
-    /// Calibrated on the CPU backend: `cargo xtask memory` (docs/performance.md). A checkpoint, written segment by segment, takes no more.
+    /// Calibrated on the CPU backend: `cargo xtask memory` (docs/performance.md). Of a large model on few tokens it is too low: loading and going on are not counted.
     pub fn memory(&self) -> u64 {
         let policy = self.policy;
         let frozen = match self.recipe.stage {
