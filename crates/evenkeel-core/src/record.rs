@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use crate::event::{Event, File};
 use crate::recipe::Recipe;
+use crate::train::state::sha256;
 use crate::{Error, Result};
 
 /// `run.json`: where a run comes from and how it went.
@@ -56,8 +56,7 @@ pub struct DataFile {
 impl DataFile {
     /// A file that is in memory.
     pub fn of(path: &str, bytes: &[u8]) -> Self {
-        let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { path: path.to_owned(), sha256, bytes: bytes.len() as u64 }
+        Self { path: path.to_owned(), sha256: sha256(bytes), bytes: bytes.len() as u64 }
     }
 }
 
