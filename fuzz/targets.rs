@@ -178,7 +178,7 @@ impl Store for NoStore {
         Err(Error::Storage("there is none".into()))
     }
 
-    async fn read(&mut self, _folder: &str, _file: &str) -> Result<Option<Vec<u8>>> {
+    async fn read_part(&mut self, _folder: &str, _file: &str, _from: u64, _most: usize) -> Result<Option<Vec<u8>>> {
         Ok(None)
     }
 

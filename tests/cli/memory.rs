@@ -2,6 +2,7 @@
 //!
 //! `cargo xtask memory` is this test at length: EVENKEEL_MEMORY=all asks for every model, stage and setting.
 
+use std::fmt::{Display, Formatter};
 use std::path::{Path, PathBuf};
 
 use evenkeel_core::model::{Head, Model, ModelConfig, Sampling, save};
@@ -31,6 +32,8 @@ const MANY_LAYERS: (&str, &str) = (
         "activation_function":"gelu_new","layer_norm_epsilon":1e-5,"tie_word_embeddings":true,"bos_token_id":0,"eos_token_id":1,
         "pad_token_id":1}"#,
 );
+/// Little beside the weights.
+const FEW: &str = "max_length=96 per_device_train_batch_size=1";
 const PPO: &str = "response_length=32 rollout_batch_size=32 num_mini_batches=2";
 
 /// A model's folder, and how many tokens it knows.
@@ -72,24 +75,38 @@ impl Subject {
         std::fs::write(path, lines).unwrap();
     }
 
-    /// Trains so many times as to tell a run like the others from one in which the system's allocator needs more. → bytes as the plan estimates
-    /// them, and as the process of the middle run had them
-    fn train(&self, root: &Path, stage: &str, settings: &str) -> (f64, f64) {
-        let runs: Vec<_> = (0..RUNS).map(|_| self.train_once(root, stage, settings)).collect();
-        let mut peaks: Vec<f64> = runs.iter().map(|(_, peak)| *peak).collect();
-        peaks.sort_by(f64::total_cmp);
-        (runs[0].0, peaks[RUNS / 2])
+    /// Trains so many times as to tell a run like the others from one in which the system's allocator needs more.
+    fn train(&self, root: &Path, stage: &str, settings: &str) -> Vec<Row> {
+        let out = root.join(format!("{stage}-of-{}", self.name));
+        let runs: [_; RUNS] = std::array::from_fn(|_| self.train_once(root, stage, settings, &out));
+        let mut rows = vec![self.row(&format!("{stage} {settings}"), runs)];
+        if settings == FEW {
+            let runs = std::array::from_fn(|_| {
+                std::fs::remove_dir_all(out.join("checkpoints/step-000002")).unwrap();
+                told(&evenkeel(root, &[stage, "--device", "cpu", "--resume", out.to_str().expect("UTF-8")]).ok().stderr, &out)
+            });
+            rows.push(self.row(&format!("{stage} {settings}, gone on with"), runs));
+        }
+        rows
     }
 
-    /// Two steps with a checkpoint.
-    fn train_once(&self, root: &Path, stage: &str, settings: &str) -> (f64, f64) {
-        let (data, out) = (root.join(format!("{stage}.jsonl")), root.join(format!("{stage}-of-{}", self.name)));
+    /// Of the middle one of some runs.
+    fn row(&self, run: &str, mut runs: [(f64, f64); RUNS]) -> Row {
+        runs.sort_by(|a, b| a.1.total_cmp(&b.1));
+        let (estimate, peak) = runs[RUNS / 2];
+        Row { run: format!("{} | {run}", self.name), estimate, peak }
+    }
+
+    /// Two steps with a checkpoint each. → bytes as the plan estimates them, and as the process had them
+    fn train_once(&self, root: &Path, stage: &str, settings: &str, out: &Path) -> (f64, f64) {
+        let data = root.join(format!("{stage}.jsonl"));
         self.rows(stage, &data);
         if out.exists() {
-            std::fs::remove_dir_all(&out).unwrap();
+            std::fs::remove_dir_all(out).unwrap();
         }
-        let mut arguments: Vec<String> = [stage, "--device", "cpu", "--max-steps", "2", "--seed", "1"].map(str::to_owned).into();
-        for (flag, path) in [("--model", &self.path), ("--data", &data), ("--out", &out)] {
+        let mut arguments: Vec<String> =
+            [stage, "--device", "cpu", "--max-steps", "2", "--seed", "1", "--set", "save_steps=1"].map(str::to_owned).into();
+        for (flag, path) in [("--model", self.path.as_path()), ("--data", &data), ("--out", out)] {
             arguments.extend([flag.to_owned(), path.display().to_string()]);
         }
         if stage == "ppo" {
@@ -98,10 +115,34 @@ impl Subject {
             arguments.extend(["--set".into(), format!("per_device_train_batch_size={BATCH}")]);
         }
         arguments.extend(settings.split_whitespace().flat_map(|setting| ["--set".to_owned(), setting.to_owned()]));
-        let said = evenkeel(root, &arguments).ok().stderr;
-        let record: Value = serde_json::from_slice(&std::fs::read(out.join("run.json")).unwrap()).unwrap();
-        (estimate(&said), record["peak_memory_bytes"].as_f64().expect("the system tells"))
+        told(&evenkeel(root, &arguments).ok().stderr, out)
     }
+}
+
+/// What a run was estimated at and what it came to, in bytes.
+struct Row {
+    run: String,
+    estimate: f64,
+    peak: f64,
+}
+
+impl Row {
+    fn is_close(&self) -> bool {
+        (self.estimate / self.peak - 1.0).abs() <= TOLERANCE
+    }
+}
+
+impl Display for Row {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        let [estimate, peak] = [self.estimate, self.peak].map(|bytes| bytes / f64::from(1 << 20));
+        write!(f, "| {} | {estimate:.0} | {peak:.0} | {:.2} |", self.run, estimate / peak)
+    }
+}
+
+/// The plan's estimate in what a run said, and the peak in what it left in `out`.
+fn told(said: &str, out: &Path) -> (f64, f64) {
+    let record: Value = serde_json::from_slice(&std::fs::read(out.join("run.json")).unwrap()).unwrap();
+    (estimate(said), record["peak_memory_bytes"].as_f64().expect("the system tells"))
 }
 
 fn mask(prompt: usize, completion: usize) -> Vec<u8> {
@@ -122,32 +163,20 @@ fn the_estimate_is_the_peak() {
     let temp = folder();
     let root = temp.path();
     let all = std::env::var("EVENKEEL_MEMORY").is_ok_and(|wish| wish == "all");
-    let mut runs = Vec::new();
     let [tokens, layers] = [MANY_TOKENS, MANY_LAYERS].map(|model| Subject::random(root, model));
-    if all {
+    let rows: Vec<Row> = if all {
         let path = shared("the estimate of memory").map(|shared| shared.join("models/stories260K"));
         let real = path.map(|path| Subject { name: "stories260K", path, vocab: 512 });
-        for model in real.into_iter().chain([tokens, layers]) {
-            // The reward model is PPO's judge.
-            for (stage, settings) in
-                [("sft", ""), ("dpo", ""), ("reward", ""), ("ppo", PPO), ("sft", "gradient_checkpointing=true"), ("sft", "max_length=96")]
-            {
-                runs.push((model.name, stage, settings, model.train(root, stage, settings)));
-            }
-        }
+        // The reward model is PPO's judge.
+        let runs =
+            [("sft", ""), ("dpo", ""), ("reward", ""), ("ppo", PPO), ("sft", "gradient_checkpointing=true"), ("sft", FEW), ("dpo", FEW)];
+        let of = |model: Subject| runs.map(|(stage, settings)| model.train(root, stage, settings));
+        real.into_iter().chain([tokens, layers]).flat_map(of).flatten().collect()
     } else {
-        runs.push((tokens.name, "reward", "", tokens.train(root, "reward", "")));
-        runs.push((layers.name, "sft", "max_length=96", layers.train(root, "sft", "max_length=96")));
-    }
+        [tokens.train(root, "reward", ""), layers.train(root, "sft", FEW)].into_iter().flatten().collect()
+    };
     println!("| model | run | estimate, MiB | peak, MiB | estimate / peak |\n|---|---|---|---|---|");
-    let mut wrong = Vec::new();
-    for (model, stage, settings, (estimate, peak)) in runs {
-        let mib = |bytes: f64| bytes / f64::from(1 << 20);
-        let row = format!("| {model} | {stage} {settings} | {:.0} | {:.0} | {:.2} |", mib(estimate), mib(peak), estimate / peak);
-        println!("{row}");
-        if (estimate / peak - 1.0).abs() > TOLERANCE {
-            wrong.push(row);
-        }
-    }
+    rows.iter().for_each(|row| println!("{row}"));
+    let wrong: Vec<String> = rows.iter().filter(|row| !row.is_close()).map(Row::to_string).collect();
     assert!(wrong.is_empty(), "off by more than {TOLERANCE}:\n{}", wrong.join("\n"));
 }

@@ -1,6 +1,7 @@
 //! A run's folders on disk: whole or absent.
 
 use std::fs;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use evenkeel_core::train::run::{Files, Store};
@@ -57,9 +58,9 @@ impl Store for FileStore<'_> {
         written.map_err(|e| e.downcast::<Error>().unwrap_or_else(|e| Error::Storage(format!("{e:#}"))))
     }
 
-    async fn read(&mut self, folder: &str, file: &str) -> Result<Option<Vec<u8>>> {
+    async fn read_part(&mut self, folder: &str, file: &str, from: u64, most: usize) -> Result<Option<Vec<u8>>> {
         let path = self.inside(&format!("{folder}/{file}"))?;
-        match fs::read(&path) {
+        match read_part(&path, from, most as u64) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(Error::Storage(format!("cannot read {} ({e})", path.display()))),
@@ -73,6 +74,15 @@ impl Store for FileStore<'_> {
             _ => Ok(()),
         }
     }
+}
+
+fn read_part(path: &Path, from: u64, most: u64) -> std::io::Result<Vec<u8>> {
+    let mut file = fs::File::open(path)?;
+    let length = file.metadata()?.len().saturating_sub(from).min(most);
+    file.seek(SeekFrom::Start(from))?;
+    let mut bytes = Vec::with_capacity(length as usize);
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]

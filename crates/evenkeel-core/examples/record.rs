@@ -21,7 +21,7 @@ impl Store for Nowhere {
         Ok(())
     }
 
-    async fn read(&mut self, _folder: &str, _file: &str) -> Result<Option<Vec<u8>>> {
+    async fn read_part(&mut self, _folder: &str, _file: &str, _from: u64, _most: usize) -> Result<Option<Vec<u8>>> {
         Ok(None)
     }
 

@@ -20,8 +20,9 @@ const HIDDEN_PER_LAYER: u64 = 6;
 /// the CPU backend transposes.
 const HIDDEN_BACK: u64 = 2;
 const BACK_COPIES: u64 = 2;
-/// The program itself, in bytes.
+/// The program itself, in bytes, and what it has while it checks the device, before there is a model: a run takes no less.
 const BASE: u64 = 27 << 20;
+const LEAST: u64 = 46 << 20;
 /// Logits and their gradient.
 const LOGIT_COPIES: u64 = 2;
 /// Copies of the embedding that come and go with them: gradients from either end and their sum, the table transposed for the head's product, and
@@ -172,7 +173,7 @@ impl Estimate<'_> {
     }
 
     /// Peak memory in bytes: weights, gradients and moments, and beside them what a training pass keeps, or PPO's cache where that is more.
-    /// Calibrated on the CPU backend: `cargo xtask memory` (docs/performance.md). Of a large model on few tokens it is too low: loading and going on are not counted.
+    /// Calibrated on the CPU backend: `cargo xtask memory` (docs/performance.md).
     pub fn memory(&self) -> u64 {
         let policy = self.policy;
         let frozen = match self.recipe.stage {
@@ -182,7 +183,7 @@ impl Estimate<'_> {
         };
         let trained = PER_TRAINED.saturating_mul(policy.parameters + self.value().parameters);
         let floats = trained.saturating_add(frozen).saturating_add(self.pass().max(self.cache()));
-        floats.saturating_mul(F32).saturating_add(BASE)
+        floats.saturating_mul(F32).saturating_add(BASE).max(LEAST)
     }
 
     /// PPO's value model, where it is one of its own.
@@ -200,16 +201,19 @@ impl Estimate<'_> {
         let tokens = rows.saturating_mul(length);
         let kept = tokens.saturating_mul(self.layers(self.policy) + self.layers(self.value()));
         let back = |size: Size| tokens.saturating_mul(BACK_COPIES * (size.mlp * size.intermediate + HIDDEN_BACK * size.hidden));
-        kept.saturating_add(back(self.policy).max(back(self.value())).max(self.head(tokens)))
+        kept.saturating_add(back(self.policy).max(back(self.value())).max(self.head(rows, length)))
     }
 
-    /// Floats that come and go with the logits; a score head has none.
-    fn head(&self, tokens: u64) -> u64 {
-        if self.recipe.stage == Stage::Reward {
-            return 0;
-        }
-        let vocab = self.policy.vocab;
-        let logits = tokens.saturating_mul(vocab).min(MOST_LOGITS.max(LOGIT_ROWS * vocab));
+    /// Floats that come and go with the logits, which are those of trained tokens; a score head has none.
+    fn head(&self, rows: u64, length: u64) -> u64 {
+        let (vocab, data) = (self.policy.vocab, self.data);
+        let trained = match (self.recipe.stage, &self.recipe.ppo) {
+            (Stage::Reward, _) => return 0,
+            (_, Some(ppo)) => rows.saturating_mul(ppo.response_length as u64),
+            // As many of the longest sequence's as of all.
+            _ => (rows as f64 * length as f64 * data.trained as f64 / data.tokens.max(1) as f64) as u64,
+        };
+        let logits = trained.saturating_mul(vocab).min(MOST_LOGITS.max(LOGIT_ROWS * vocab));
         LOGIT_COPIES * logits + EMBEDDING_COPIES * self.policy.embedding()
     }
 
@@ -385,8 +389,8 @@ mod tests {
     use super::*;
 
     fn plan(recipe: &Recipe) -> Estimate<'_> {
-        let policy = Size { parameters: 50_000, layers: 2, hidden: 64, intermediate: 128, vocab: 512, cache: 128, mlp: 3 };
-        let data = Amount { rows: 100, tokens: 5000, trained: 2000, longest: 100, per_row: 2 };
+        let policy = Size { parameters: 5_000_000, layers: 2, hidden: 64, intermediate: 128, vocab: 512, cache: 128, mlp: 3 };
+        let data = Amount { rows: 100, tokens: 50_000, trained: 20_000, longest: 1000, per_row: 2 };
         Estimate { recipe, policy, reward: Some(policy), data, eval_rows: 10, device: "CPU".into(), speed: None }
     }
 
@@ -418,9 +422,9 @@ mod tests {
         let (sft, dpo) = (Recipe::default_for(Stage::Sft), Recipe::default_for(Stage::Dpo));
         assert_eq!(plan(&sft).seconds(), None);
         let of = |recipe: &Recipe| Estimate { speed: Some(1e6), ..plan(recipe) }.seconds().unwrap();
-        // 8 rows a step, of 50 tokens each.
-        assert_eq!(of(&sft), plan(&sft).steps() as f64 * 8.0 * 50.0 * 6.0 * 50_000.0 / 1e6);
-        assert_eq!(of(&dpo) / plan(&dpo).steps() as f64, 8.0 * 50.0 * 8.0 * 50_000.0 / 1e6, "and the reference's pass");
+        // 8 rows a step, of 500 tokens each.
+        assert_eq!(of(&sft), plan(&sft).steps() as f64 * 8.0 * 500.0 * 6.0 * 5_000_000.0 / 1e6);
+        assert_eq!(of(&dpo) / plan(&dpo).steps() as f64, 8.0 * 500.0 * 8.0 * 5_000_000.0 / 1e6, "and the reference's pass");
         let mut longer = Recipe::default_for(Stage::Ppo);
         let once = of(&longer);
         longer.ppo.as_mut().unwrap().num_ppo_epochs *= 2;
@@ -431,26 +435,41 @@ mod tests {
     fn memory_follows_the_formula() {
         let sft = Recipe::default_for(Stage::Sft);
         let layer = 6 * 64 + 128 + 3 * 128;
-        let (tokens, back, embedding) = (8 * 2 * 100, 2 * (3 * 128 + 2 * 64), 512 * 64);
+        let (tokens, back, embedding) = (8 * 2 * 1000, 2 * (3 * 128 + 2 * 64), 512 * 64);
+        // Two in five are trained.
+        let trained = tokens * 2 / 5;
         let few = Estimate { policy: Size { vocab: 64, ..plan(&sft).policy }, ..plan(&sft) };
-        assert_eq!(few.memory(), BASE + 4 * (200_000 + tokens * (2 * layer + back)), "a layer's gradient takes more than logits");
-        let many = Estimate { policy: Size { vocab: 1000, ..plan(&sft).policy }, ..plan(&sft) };
-        let logits = 2 * tokens * 1000 + 6 * 1000 * 64;
-        assert_eq!(many.memory(), BASE + 4 * (200_000 + tokens * 2 * layer + logits), "and less than those of a large vocabulary");
+        assert_eq!(few.memory(), BASE + 4 * (20_000_000 + tokens * (2 * layer + back)), "a layer's gradient takes more than logits");
+        let many = Estimate { policy: Size { vocab: 30_000, ..plan(&sft).policy }, ..plan(&sft) };
+        // More tokens than logits may exist at once.
+        let logits = 2 * (1 << 22) + 6 * 30_000 * 64;
+        assert_eq!(many.memory(), BASE + 4 * (20_000_000 + tokens * 2 * layer + logits), "and less than those of a large vocabulary");
         let mut less = sft.clone();
         less.training.gradient_checkpointing = true;
-        assert_eq!(plan(&less).memory(), BASE + 4 * (200_000 + tokens * (2 * 64 + layer) + 2 * tokens * 512 + 6 * embedding));
+        let wide = Estimate {
+            policy: Size { vocab: 2500, ..plan(&sft).policy },
+            recipe: &less,
+            data: Amount { longest: 250, ..plan(&sft).data },
+            ..plan(&sft)
+        };
+        assert_eq!(wide.memory(), BASE + 4 * (20_000_000 + tokens / 4 * (2 * 64 + layer) + 2 * trained / 4 * 2500 + 6 * 2500 * 64));
         let reward = Recipe::default_for(Stage::Reward);
-        assert_eq!(plan(&reward).memory(), BASE + 4 * (200_000 + tokens * (2 * layer + back)), "scores have no logits");
+        assert_eq!(plan(&reward).memory(), BASE + 4 * (20_000_000 + tokens * (2 * layer + back)), "scores have no logits");
         let ppo = Recipe::default_for(Stage::Ppo);
-        // More tokens than logits may exist at once.
-        let pass = 64 * 153 * (4 * layer) + (2 * (1 << 22) + 6 * embedding).max(64 * 153 * back);
-        assert_eq!(plan(&ppo).memory(), BASE + 4 * (500_000 + pass));
+        let tokens = 64 * (1000 + 53);
+        let pass = tokens * (4 * layer) + (2 * 64 * 53 * 512 + 6 * embedding).max(tokens * back);
+        assert_eq!(plan(&ppo).memory(), BASE + 4 * (50_000_000 + pass));
         let long = Amount { longest: 1_000_000, ..plan(&ppo).data };
         let mut wide = ppo.clone();
         wide.training.gradient_accumulation_steps = 64;
         let cached = Estimate { recipe: &wide, data: long, policy: Size { layers: 64, ..plan(&ppo).policy }, ..plan(&ppo) };
         assert!(cached.memory() > BASE + 4 * cached.cache(), "the cache is the least that a rollout takes");
+        let small = Estimate {
+            policy: Size { parameters: 1000, ..plan(&sft).policy },
+            data: Amount { longest: 1, ..plan(&sft).data },
+            ..plan(&sft)
+        };
+        assert_eq!(small.memory(), LEAST, "the device is checked before any run");
     }
 
     #[test]
@@ -462,7 +481,7 @@ mod tests {
         let error = plan.check(&free(plan.memory() - 1)).unwrap_err().to_string();
         assert!(error.starts_with(&format!("memory: the run needs about {}", figures::bytes(plan.memory()))), "{error}");
         let text: String = plan.facts(Some(1 << 30)).into_iter().map(|(_, fact)| fact).collect();
-        assert!(text.contains("50,000 parameters") && text.contains("; 10 rows held out") && text.contains("of 1.0 GiB free"), "{text}");
+        assert!(text.contains("5,000,000 parameters") && text.contains("; 10 rows held out") && text.contains("of 1.0 GiB free"), "{text}");
     }
     /// The proposal is worth what it says: a recipe with it fits, and what is next nearer to the wish does not.
     #[test]
@@ -484,7 +503,7 @@ mod tests {
         assert!(proposed(&dpo, half - 1).unwrap().contains("per_device_train_batch_size = 2"));
         assert!(proposed(&dpo, one - 1).unwrap().contains("gradient_checkpointing = true"));
         let shorter = proposed(&dpo, one_again - 1).unwrap();
-        assert!(shorter.contains("data.max_length = 50") && shorter.contains("checkpointing = true"), "{shorter}");
+        assert!(shorter.contains("data.max_length = 500") && shorter.contains("checkpointing = true"), "{shorter}");
         assert_eq!(proposed(&dpo, BASE), None, "the weights alone are more");
 
         let ppo = Recipe::default_for(Stage::Ppo);

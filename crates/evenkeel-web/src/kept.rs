@@ -160,8 +160,8 @@ impl<S: Store> Store for RunStore<'_, S> {
         self.store.write(&format!("{RUN}/{name}"), files).await
     }
 
-    async fn read(&mut self, folder: &str, file: &str) -> Result<Option<Vec<u8>>> {
-        self.store.read(&format!("{RUN}/{folder}"), file).await
+    async fn read_part(&mut self, folder: &str, file: &str, from: u64, most: usize) -> Result<Option<Vec<u8>>> {
+        self.store.read_part(&format!("{RUN}/{folder}"), file, from, most).await
     }
 
     async fn remove_folder(&mut self, name: &str) -> Result<()> {

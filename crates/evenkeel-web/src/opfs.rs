@@ -78,11 +78,11 @@ impl OpfsStore {
         write_file(&place, CURRENT, slot.as_bytes()).await.map_err(failed)
     }
 
-    async fn find(&self, name: &str, file: &str) -> std::result::Result<Option<Vec<u8>>, String> {
+    async fn find(&self, name: &str, file: &str, from: u64, most: usize) -> std::result::Result<Option<Vec<u8>>, String> {
         let Some(place) = self.at(name, false).await? else { return Ok(None) };
         let Some(slot) = current(&place).await else { return Ok(None) };
         match folder(&place, &slot, false).await {
-            Ok(inner) => Ok(read_file(&inner, file).await),
+            Ok(inner) => Ok(read_file(&inner, file, from, most).await),
             Err(_) => Ok(None),
         }
     }
@@ -93,8 +93,8 @@ impl Store for OpfsStore {
         self.put(name, files).await
     }
 
-    async fn read(&mut self, folder: &str, file: &str) -> Result<Option<Vec<u8>>> {
-        self.find(folder, file).await.map_err(|problem| Error::Storage(format!("{folder}/{file}: {problem}")))
+    async fn read_part(&mut self, folder: &str, file: &str, from: u64, most: usize) -> Result<Option<Vec<u8>>> {
+        self.find(folder, file, from, most).await.map_err(|problem| Error::Storage(format!("{folder}/{file}: {problem}")))
     }
 
     async fn remove_folder(&mut self, name: &str) -> Result<()> {
@@ -135,13 +135,16 @@ async fn folder(place: &JsValue, name: &str, create: bool) -> std::result::Resul
 
 /// The slot in use.
 async fn current(place: &JsValue) -> Option<String> {
-    read_file(place, CURRENT).await.and_then(|bytes| String::from_utf8(bytes).ok())
+    read_file(place, CURRENT, 0, 1).await.and_then(|bytes| String::from_utf8(bytes).ok())
 }
 
-async fn read_file(place: &JsValue, name: &str) -> Option<Vec<u8>> {
+/// At most `most` bytes of a file, from byte `from` on.
+async fn read_file(place: &JsValue, name: &str, from: u64, most: usize) -> Option<Vec<u8>> {
     let handle = ask(place, "getFileHandle", &[name.into()]).await.ok()?;
     let file = ask(&handle, "getFile", &[]).await.ok()?;
-    let buffer: ArrayBuffer = ask(&file, "arrayBuffer", &[]).await.ok()?.dyn_into().ok()?;
+    let [from, to] = [from as f64, from as f64 + most as f64].map(JsValue::from);
+    let part = call(&file, "slice", &[from, to]).ok()?;
+    let buffer: ArrayBuffer = ask(&part, "arrayBuffer", &[]).await.ok()?.dyn_into().ok()?;
     Some(Uint8Array::new(&buffer).to_vec())
 }
 

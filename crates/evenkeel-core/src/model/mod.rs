@@ -162,21 +162,21 @@ impl Model {
         Self { params: with_head.params.only(SCORE), ..with_head }
     }
 
-    /// Every parameter's name, shape and elements, in one readback.
+    /// Every parameter's name, shape and elements.
     pub async fn weights(&self) -> Result<Vec<(String, Vec<usize>, Vec<f32>)>> {
-        let segments = self.params.read().await?;
-        Ok(self.params.parts(&segments).map(|(p, values)| (p.name.clone(), p.shape.clone(), values.to_vec())).collect())
+        let mut weights = Vec::new();
+        self.params.each(|param, values| weights.push((param.name.clone(), param.shape.clone(), values.to_vec()))).await?;
+        Ok(weights)
     }
 
     /// SHA-256 over names, shapes and bits of all parameters, in hexadecimal.
     pub async fn digest(&self) -> Result<String> {
         let mut hash = Sha256::new();
-        for (name, shape, values) in self.weights().await? {
-            hash.update(format!("{name} {shape:?}\n"));
-            for value in values {
-                hash.update(value.to_bits().to_le_bytes());
-            }
-        }
+        let add = |param: &Param, values: &[f32]| {
+            hash.update(format!("{} {:?}\n", param.name, param.shape));
+            values.iter().for_each(|value| hash.update(value.to_bits().to_le_bytes()));
+        };
+        self.params.each(add).await?;
         Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 }

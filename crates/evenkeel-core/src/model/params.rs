@@ -151,27 +151,33 @@ impl Params {
         self.list.iter().map(|param| (param, &segments[param.segment][param.range()]))
     }
 
-    /// Tensors of the segments' sizes from the numbers of every parameter, which `values` gives in the list's order.
+    /// A tensor of the size of segment `segment` from the numbers of its parameters, which `values` gives.
     ///
     /// # Errors
     /// The first of `values`.
-    pub fn assemble<E>(
+    pub async fn assemble<E>(
         &self,
+        segment: usize,
         device: &Device,
-        mut values: impl FnMut(&Param) -> std::result::Result<Vec<f32>, E>,
-    ) -> std::result::Result<Vec<Tensor<1>>, E> {
-        let mut hosts: Vec<Vec<f32>> = self.segments.iter().map(|segment| vec![0.0; segment.value.dims()[0]]).collect();
-        for param in self.list.iter() {
-            hosts[param.segment][param.at..][..param.num_elements()].copy_from_slice(&values(param)?);
+        mut values: impl AsyncFnMut(&Param) -> std::result::Result<Vec<f32>, E>,
+    ) -> std::result::Result<Tensor<1>, E> {
+        let mut host = vec![0.0; self.segments[segment].value.dims()[0]];
+        for param in self.of_segment(segment) {
+            host[param.range()].copy_from_slice(&values(param).await?);
         }
-        Ok(hosts.into_iter().map(|host| upload(host, device)).collect())
+        Ok(upload(host, device))
     }
 
-    /// Host copies of the segments, in one readback.
-    pub(super) async fn read(&self) -> Result<Vec<Vec<f32>>> {
-        let read = self.segments.iter().fold(Transaction::default(), |read, s| read.register(s.value.clone().inner()));
-        let data = read.execute_async().await.map_err(device_error)?;
-        data.into_iter().map(|data| data.try_into_vec::<f32>().map_err(device_error)).collect()
+    /// Shows every parameter's numbers, in the list's order; a segment at a time is on the host.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`].
+    pub(super) async fn each(&self, mut show: impl FnMut(&Param, &[f32])) -> Result<()> {
+        for params in self.list.chunk_by(|a, b| a.segment == b.segment) {
+            let host = download(&self.segments[params[0].segment].value).await?;
+            params.iter().for_each(|param| show(param, &host[param.range()]));
+        }
+        Ok(())
     }
 
     /// A parameter with a segment of its own, as a vector. Panics where the layout has no such parameter.
@@ -223,6 +229,12 @@ impl<'a> Assembly<'a> {
         let whole = |segment: Option<Segment>| segment.expect("every slot was put");
         Params::new(self.layout, self.done.into_iter().map(whole).collect())
     }
+}
+
+/// A tensor's numbers on the host.
+pub(super) async fn download(tensor: &Tensor<1>) -> Result<Vec<f32>> {
+    let data = Transaction::default().register(tensor.clone().inner()).execute_async().await.map_err(device_error)?;
+    data.into_iter().next().expect("one was asked for").try_into_vec().map_err(device_error)
 }
 
 fn upload(values: Vec<f32>, device: &Device) -> Tensor<1> {

@@ -3,14 +3,13 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ops::Range;
 
-use burn::tensor::{Device, Tensor, Transaction};
+use burn::tensor::{Device, Tensor};
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo, TensorView};
 
 use super::config::{Arch, ModelConfig};
-use super::device_error;
 use super::layout::{Layout, Slot};
-use super::params::{Assembly, Param, Params};
+use super::params::{Assembly, Param, Params, download};
 use crate::{Error, Result};
 
 /// A safetensors header ends where numbers of any type may begin.
@@ -168,8 +167,7 @@ impl Encoder {
             return self.header().map(Some);
         }
         let Some((segment, ranges)) = self.segments.pop_front() else { return Ok(None) };
-        let data = Transaction::default().register(segment.inner()).execute_async().await.map_err(device_error)?;
-        let values = data.into_iter().next().expect("one was asked for").try_into_vec::<f32>().map_err(device_error)?;
+        let values = download(&segment).await?;
         Ok(Some(ranges.into_iter().flat_map(|range| values[range].iter().flat_map(|value| value.to_le_bytes())).collect()))
     }
 

@@ -110,8 +110,12 @@ pub trait Store {
     async fn write_folder(&mut self, name: &str, files: &[(String, Vec<u8>)]) -> Result<()> {
         self.write(name, files.iter()).await
     }
+    /// At most `most` bytes of a file of a folder, from byte `from` on; `None` where there is no such file.
+    async fn read_part(&mut self, folder: &str, file: &str, from: u64, most: usize) -> Result<Option<Vec<u8>>>;
     /// One file of a folder; `None` where there is none.
-    async fn read(&mut self, folder: &str, file: &str) -> Result<Option<Vec<u8>>>;
+    async fn read(&mut self, folder: &str, file: &str) -> Result<Option<Vec<u8>>> {
+        self.read_part(folder, file, 0, usize::MAX).await
+    }
     /// Removes a folder.
     async fn remove_folder(&mut self, name: &str) -> Result<()>;
 }
@@ -221,18 +225,25 @@ pub async fn run<S: Store, C: Commands>(
     }
     let Models { policy, text, sampling, reference, reward, value } = models;
     let mut keep = Keep { text, sampling: sampling.clone() };
+    // The weights that a run begins with are dropped: the trainer has its own.
     match (recipe.stage, train) {
         (Stage::Sft, Dataset::Sequences(rows)) => {
             let eval = if let Some(Dataset::Sequences(rows)) = eval { rows } else { vec![] };
-            drive(SftTrainer::new(recipe, &policy, rows, eval), recipe, &mut keep, front, resume).await
+            let trainer = SftTrainer::new(recipe, &policy, rows, eval);
+            drop(policy);
+            drive(trainer, recipe, &mut keep, front, resume).await
         }
         (Stage::Reward, Dataset::Preferences(rows)) => {
             let eval = if let Some(Dataset::Preferences(rows)) = eval { rows } else { vec![] };
-            drive(RewardTrainer::new(recipe, &policy, rows, eval), recipe, &mut keep, front, resume).await
+            let trainer = RewardTrainer::new(recipe, &policy, rows, eval);
+            drop(policy);
+            drive(trainer, recipe, &mut keep, front, resume).await
         }
         (Stage::Dpo, Dataset::Preferences(rows)) => {
             let eval = if let Some(Dataset::Preferences(rows)) = eval { rows } else { vec![] };
-            drive(DpoTrainer::new(recipe, &policy, reference, &rows, &eval).await?, recipe, &mut keep, front, resume).await
+            let trainer = DpoTrainer::new(recipe, &policy, reference, &rows, &eval).await?;
+            drop(policy);
+            drive(trainer, recipe, &mut keep, front, resume).await
         }
         (Stage::Ppo, Dataset::Prompts(rows)) => {
             let judge = reward
@@ -242,6 +253,7 @@ pub async fn run<S: Store, C: Commands>(
                 PpoTrainer::new(recipe, &policy, reference, RewardSource::Model(judge.frozen()), value, rows, &sampling.stop).await?;
             trainer.text = keep.text.clone();
             trainer.eval = eval;
+            drop(policy);
             drive(trainer, recipe, &mut keep, front, resume).await
         }
         (stage, _) => Err(Error::input("data.train", format!("does not hold what `{}` trains on", stage.name()), "see `evenkeel data`")),

@@ -5,8 +5,10 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Display;
 
-use safetensors::{Dtype, SafeTensors};
+use safetensors::Dtype;
+use safetensors::tensor::Metadata;
 use sha2::{Digest, Sha256};
 
 use super::kept::LoopState;
@@ -24,6 +26,8 @@ pub fn folder(step: u64) -> String {
 pub const LATEST: &str = "checkpoints/LATEST";
 /// The SHA-256 of every other file of a checkpoint, as `sha256sum` writes and checks them.
 const SUMS: &str = "SHA256SUMS";
+/// Bytes of a file that are read at once where all of them are.
+const READ_AT_ONCE: usize = 1 << 20;
 
 /// What is kept of every parameter: its value and both moments of AdamW.
 const KINDS: [&str; 3] = ["weight", "first", "second"];
@@ -217,22 +221,99 @@ pub async fn standing<S: Store>(store: &mut S) -> Result<Standing> {
 }
 
 /// Whether the checkpoint of `step` is what was written; where not, what is wrong with it.
-async fn check<S: Store>(store: &mut S, step: u64) -> std::result::Result<(), String> {
-    let sums = String::from_utf8_lossy(&present(store, step, SUMS).await?).into_owned();
+async fn check<S: Store>(store: &mut S, step: u64) -> Told<()> {
+    let mut place = Place { store, folder: &folder(step) };
+    let sums = String::from_utf8_lossy(&place.part(SUMS, 0, usize::MAX).await?).into_owned();
     let wanted: BTreeMap<&str, &str> = sums.lines().filter_map(|line| line.split_once("  ")).map(|(sum, name)| (name, sum)).collect();
     if let Some(name) = FILES.iter().find(|name| !wanted.contains_key(*name)) {
         return Err(format!("{SUMS} does not list {name}"));
     }
     for (name, sum) in wanted {
-        if sha256(&present(store, step, name).await?) != sum {
+        if digest(&mut place, name).await? != sum {
             return Err(format!("{name} is not what was written (SHA-256 differs)"));
         }
     }
     Ok(())
 }
 
-async fn present<S: Store>(store: &mut S, step: u64, name: &str) -> std::result::Result<Vec<u8>, String> {
-    store.read(&folder(step), name).await.map_err(|e| e.to_string())?.ok_or_else(|| format!("{name} is missing"))
+/// SHA-256 of a file, in hexadecimal.
+async fn digest(place: &mut impl Parts, name: &str) -> Told<String> {
+    let (mut digest, mut at) = (Sha256::new(), 0);
+    loop {
+        let bytes = place.part(name, at, READ_AT_ONCE).await?;
+        if bytes.is_empty() {
+            return Ok(hex(digest));
+        }
+        digest.update(&bytes);
+        at += bytes.len() as u64;
+    }
+}
+
+/// What is asked for, or what is wrong, without the place.
+type Told<T> = std::result::Result<T, String>;
+
+/// Files that are read in parts, so that none is in memory as a whole.
+#[expect(async_fn_in_trait, reason = "one thread owns the run")]
+pub trait Parts {
+    /// At most `most` bytes of a file, from byte `from` on.
+    ///
+    /// # Errors
+    /// The file is missing or cannot be read.
+    async fn part(&mut self, file: &str, from: u64, most: usize) -> std::result::Result<Vec<u8>, String>;
+}
+
+/// The files of a folder of `store`.
+pub struct Place<'a, S> {
+    pub store: &'a mut S,
+    pub folder: &'a str,
+}
+
+impl<S: Store> Parts for Place<'_, S> {
+    async fn part(&mut self, file: &str, from: u64, most: usize) -> Told<Vec<u8>> {
+        let bytes = self.store.read_part(self.folder, file, from, most).await.map_err(|e| e.to_string())?;
+        bytes.ok_or_else(|| format!("{file} is missing"))
+    }
+}
+
+/// Files in memory.
+impl Parts for &[(String, Vec<u8>)] {
+    async fn part(&mut self, file: &str, from: u64, most: usize) -> Told<Vec<u8>> {
+        let (_, bytes) = self.iter().find(|(name, _)| name == file).ok_or_else(|| format!("{file} is missing"))?;
+        let rest = bytes.get(from as usize..).unwrap_or_default();
+        Ok(rest[..rest.len().min(most)].to_vec())
+    }
+}
+
+/// The tensors of a state, read one at a time.
+struct Tensors<'a, P> {
+    parts: &'a mut P,
+    metadata: Metadata,
+    /// The first byte after the header.
+    begin: u64,
+}
+
+impl<'a, P: Parts> Tensors<'a, P> {
+    async fn open(parts: &'a mut P) -> Told<Self> {
+        let broken = |problem: &dyn Display| format!("{TENSORS}: {problem}");
+        let length = parts.part(TENSORS, 0, size_of::<u64>()).await?;
+        let length = u64::from_le_bytes(length.try_into().map_err(|_| broken(&"ends within its header"))?);
+        let begin = length.saturating_add(size_of::<u64>() as u64);
+        let header = parts.part(TENSORS, size_of::<u64>() as u64, usize::try_from(length).unwrap_or(usize::MAX)).await?;
+        let metadata = serde_json::from_slice(&header).map_err(|e| broken(&e))?;
+        Ok(Self { parts, metadata, begin })
+    }
+
+    /// The numbers of `param` under `name`; `None` where there are none, others than f32 or not so many. No offset is trusted.
+    async fn values(&mut self, name: &str, param: &Param) -> Told<Option<Vec<f32>>> {
+        let Some(info) = self.metadata.info(name).filter(|info| info.dtype == Dtype::F32) else { return Ok(None) };
+        let ((from, to), size) = (info.data_offsets, param.num_elements() * size_of::<f32>());
+        if to.checked_sub(from) != Some(size) {
+            return Ok(None);
+        }
+        let bytes = self.parts.part(TENSORS, self.begin.saturating_add(from as u64), size).await?;
+        let values = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        Ok(Some(values).filter(|_| bytes.len() == size))
+    }
 }
 
 /// Puts the checkpoint of `step` back into `trainer`.
@@ -240,55 +321,50 @@ async fn present<S: Store>(store: &mut S, step: u64, name: &str) -> std::result:
 /// # Errors
 /// [`Error::Input`] when it is broken or belongs to another run.
 pub async fn restore<T: Trainer, S: Store>(trainer: &mut T, store: &mut S, step: u64) -> Result<LoopState> {
-    let place = folder(step);
-    let mut files = Vec::new();
-    for name in FILES {
-        if let Some(bytes) = store.read(&place, name).await? {
-            files.push((name.to_string(), bytes));
-        }
-    }
-    let remedy = "go on with the models and settings that the run began with, or start a new one";
-    let restored = restore_files(trainer, &files).and_then(|at| match at.step {
+    let folder = &folder(step);
+    let restored = restore_from(trainer, &mut Place { store, folder }).await.and_then(|at| match at.step {
         is if is == step => Ok(at),
         other => Err(format!("{JSON} is that of step {other}")),
     });
-    restored.map_err(|problem| Error::input(&place, problem, remedy))
+    let remedy = "go on with the models and settings that the run began with, or start a new one";
+    restored.map_err(|problem| Error::input(folder, problem, remedy))
 }
 
 /// Puts the files of [`Folder::state`] back into `trainer`.
 ///
 /// # Errors
 /// What is wrong: a file is missing or broken, or belongs to another run.
-pub fn restore_files<T: Trainer>(trainer: &mut T, files: &[(String, Vec<u8>)]) -> std::result::Result<LoopState, String> {
-    let file = |name: &str| files.iter().find(|f| f.0 == name).map(|f| &f.1).ok_or_else(|| format!("{name} is missing"));
-    let state: State = serde_json::from_slice(file(JSON)?).map_err(|e| format!("{JSON}: {e}"))?;
-    let tensors = SafeTensors::deserialize(file(TENSORS)?).map_err(|e| format!("{TENSORS}: {e}"))?;
+pub async fn restore_from<T: Trainer>(trainer: &mut T, parts: &mut impl Parts) -> std::result::Result<LoopState, String> {
+    let json = parts.part(JSON, 0, usize::MAX).await?;
+    let state: State = serde_json::from_slice(&json).map_err(|e| format!("{JSON}: {e}"))?;
+    let mut tensors = Tensors::open(parts).await?;
     for (part, model, optimizer) in trainer.parts() {
         optimizer.step = *state.optimizer_steps.get(part).ok_or_else(|| format!("{JSON}: optimizer_steps.{part} is missing"))?;
         let device = model.device().inner();
-        let load = |kind: &str| {
-            model.params.assemble(&device, |param| {
-                let name = format!("{part}.{kind}.{}", param.name);
-                let values = values(&tensors, &name).filter(|v| v.len() == param.num_elements());
-                let values = values.ok_or_else(|| format!("{name} is missing, of another size or no f32"))?;
-                // A second moment is a mean of squares, and its root is taken.
-                let sound = |value: &f32| value.is_finite() && (kind != "second" || *value >= 0.0);
-                match values.iter().position(|value| !sound(value)) {
-                    None => Ok(values),
-                    Some(i) => Err(format!("{name}: number {i} is {}", values[i])),
-                }
-            })
-        };
-        let [weight, first, second] = KINDS;
-        let weights = load(weight)?;
-        optimizer.first = load(first)?;
-        optimizer.second = load(second)?;
-        for (segment, weights) in model.params.segments_mut().iter_mut().zip(weights) {
-            segment.value = weights.autodiff().require_grad();
+        for segment in 0..model.params.segments().len() {
+            let mut load =
+                async |kind| model.params.assemble(segment, &device, async |param| sound(&mut tensors, part, kind, param).await).await;
+            let [weight, first, second] = KINDS;
+            let weights = load(weight).await?;
+            optimizer.first[segment] = load(first).await?;
+            optimizer.second[segment] = load(second).await?;
+            model.params.segments_mut()[segment].value = weights.autodiff().require_grad();
         }
     }
     trainer.restore_counters(&state.counters).map_err(|problem| format!("{JSON}: counters: {problem}"))?;
     Ok(state.at)
+}
+
+/// A parameter's numbers of that kind, if a run can go on from them.
+async fn sound<P: Parts>(tensors: &mut Tensors<'_, P>, part: &str, kind: &str, param: &Param) -> Told<Vec<f32>> {
+    let name = format!("{part}.{kind}.{}", param.name);
+    let values = tensors.values(&name, param).await?.ok_or_else(|| format!("{name} is missing, of another size or no f32"))?;
+    // A second moment is a mean of squares, and its root is taken.
+    let sound = |value: &f32| value.is_finite() && (kind != "second" || *value >= 0.0);
+    match values.iter().position(|value| !sound(value)) {
+        None => Ok(values),
+        Some(i) => Err(format!("{name}: number {i} is {}", values[i])),
+    }
 }
 
 /// The weights of the main part at checkpoint `step`, in the shape of `like`.
@@ -296,18 +372,24 @@ pub fn restore_files<T: Trainer>(trainer: &mut T, files: &[(String, Vec<u8>)]) -
 /// # Errors
 /// [`Error::Storage`] when the checkpoint is gone or not what was written.
 pub async fn model<S: Store>(like: &Model, store: &mut S, step: u64) -> Result<Model> {
-    let gone = |what: &str| Error::Storage(format!("{}: {what}", folder(step)));
-    check(store, step).await.map_err(|problem| gone(&problem))?;
-    let bytes = store.read(&folder(step), TENSORS).await?.ok_or_else(|| gone("state.safetensors is missing"))?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| gone(&e.to_string()))?;
+    let folder = &folder(step);
+    let gone = |problem: String| Error::Storage(format!("{folder}: {problem}"));
+    check(store, step).await.map_err(gone)?;
+    let mut place = Place { store, folder };
+    let mut tensors = Tensors::open(&mut place).await.map_err(gone)?;
     let mut model = like.frozen();
     let device = model.device();
-    let weights = model.params.assemble(&device, |param| {
-        let found = ["policy", "reward"].iter().find_map(|part| values(&tensors, &format!("{part}.weight.{}", param.name)));
-        found.ok_or_else(|| gone(&param.name))
-    })?;
-    for (segment, weights) in model.params.segments_mut().iter_mut().zip(weights) {
-        segment.value = weights;
+    for segment in 0..model.params.segments().len() {
+        let load = async |param: &Param| {
+            for part in ["policy", "reward"] {
+                if let Some(values) = tensors.values(&format!("{part}.weight.{}", param.name), param).await? {
+                    return Ok(values);
+                }
+            }
+            Err(param.name.clone())
+        };
+        let weights = model.params.assemble(segment, &device, load).await.map_err(gone)?;
+        model.params.segments_mut()[segment].value = weights;
     }
     Ok(model)
 }
@@ -324,9 +406,4 @@ pub(super) fn counter(counters: &serde_json::Value, name: &str) -> std::result::
 /// The frozen model that a run was anchored to is not the one at hand.
 pub(super) fn same_reference(began_with: &str, at_hand: &str) -> std::result::Result<(), String> {
     if began_with == at_hand { Ok(()) } else { Err("the reference model is not the one that the run began with".into()) }
-}
-
-fn values(tensors: &SafeTensors, name: &str) -> Option<Vec<f32>> {
-    let view = tensors.tensor(name).ok().filter(|view| view.dtype() == Dtype::F32)?;
-    Some(view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
 }

@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use evenkeel_core::Error;
 use evenkeel_core::data::{Preference, Prompt, Sequence};
 use evenkeel_core::event::{Command, Event};
-use evenkeel_core::model::{Head, Model, ModelConfig, Sampling};
+use evenkeel_core::model::{Head, Model, ModelConfig, Param, Sampling};
 use evenkeel_core::recipe::{Assignment, Recipe, Stage};
 use evenkeel_core::train::forward::read;
 use evenkeel_core::train::run::{self, Dataset, Front, Models};
@@ -58,9 +58,10 @@ fn change(model: &mut Model, f: impl Fn(&str, &[usize], &mut [f32])) {
         f(&param.name, &param.shape, values.get_mut(&param.name).expect("every parameter was read"));
     }
     let device = model.device();
-    let changed = model.params.assemble(&device, |param| Ok::<_, Infallible>(values[&param.name].clone()));
-    for (segment, value) in model.params.segments_mut().iter_mut().zip(changed.unwrap_or_else(|never| match never {})) {
-        segment.value = value;
+    for segment in 0..model.params.segments().len() {
+        let changed = async |param: &Param| Ok::<_, Infallible>(values[&param.name].clone());
+        let Ok(value) = block_on(model.params.assemble(segment, &device, changed));
+        model.params.segments_mut()[segment].value = value;
     }
 }
 

@@ -99,8 +99,9 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn read(&mut self, folder: &str, file: &str) -> Result<Option<Vec<u8>>> {
-        Ok(self.folders.get(folder).and_then(|files| files.iter().find(|f| f.0 == file)).map(|f| f.1.clone()))
+    async fn read_part(&mut self, folder: &str, file: &str, from: u64, most: usize) -> Result<Option<Vec<u8>>> {
+        let file = self.folders.get(folder).and_then(|files| files.iter().find(|f| f.0 == file));
+        Ok(file.map(|(_, bytes)| bytes.iter().skip(from as usize).take(most).copied().collect()))
     }
 
     async fn remove_folder(&mut self, name: &str) -> Result<()> {

@@ -13,7 +13,7 @@ use crate::event::{Event, Unfinished};
 use crate::model::{NamedFiles, load, save};
 use crate::train::kept::LoopState;
 use crate::train::run::{Store, Trainer, collect};
-use crate::train::state::{self, Folder};
+use crate::train::state::{self, Folder, Place};
 use crate::{Error, Result};
 
 const FOLDER: &str = "lesson";
@@ -148,18 +148,12 @@ impl Lesson {
     async fn resume_run<S: Store>(&mut self, kept: KeptRun, store: &mut S) -> Result<Run> {
         let history = self.histories.get(&kept.name).cloned();
         let mut run = self.prepare(&kept.name).await?;
-        let mut files = Vec::new();
-        for name in state::FILES {
-            if let Some(bytes) = store.read(FOLDER, name).await? {
-                files.push((name.to_string(), bytes));
-            }
-        }
         match &mut run.work {
-            Work::Sft(trainer) => restore(trainer, &files)?,
-            Work::Reward(trainer) => restore(trainer, &files)?,
-            Work::Dpo(trainer) => restore(trainer, &files)?,
+            Work::Sft(trainer) => restore(trainer, store).await?,
+            Work::Reward(trainer) => restore(trainer, store).await?,
+            Work::Dpo(trainer) => restore(trainer, store).await?,
             Work::Ppo(ppo) => {
-                restore(&mut ppo.trainer, &files)?;
+                restore(&mut ppo.trainer, store).await?;
                 let history = history.unwrap_or_default();
                 ppo.apply(&history, |after| after <= kept.step);
                 self.histories.insert(kept.name.clone(), history);
@@ -173,8 +167,9 @@ impl Lesson {
     }
 }
 
-fn restore<T: Trainer>(trainer: &mut T, files: &[(String, Vec<u8>)]) -> Result<()> {
-    state::restore_files(trainer, files).map(|_| ()).map_err(|problem| Error::input(FOLDER, problem, "begin a new one"))
+async fn restore<T: Trainer, S: Store>(trainer: &mut T, store: &mut S) -> Result<()> {
+    let restored = state::restore_from(trainer, &mut Place { store, folder: FOLDER }).await;
+    restored.map(|_| ()).map_err(|problem| Error::input(FOLDER, problem, "begin a new one"))
 }
 
 fn model_folder(name: &str) -> String {

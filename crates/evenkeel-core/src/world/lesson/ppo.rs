@@ -152,7 +152,7 @@ impl PpoRun {
     pub(super) async fn catch_up(&mut self, history: &History) -> Result<u64> {
         let mut done = 0;
         if let Some((step, files)) = history.snapshots.iter().rev().find(|(step, _)| *step <= history.begins) {
-            state::restore_files(&mut self.trainer, files).expect("a snapshot fits the trainer that it was taken of");
+            state::restore_from(&mut self.trainer, &mut files.as_slice()).await.expect("a snapshot fits the trainer that it was taken of");
             done = *step;
             self.apply(history, |after| after < done);
         }
