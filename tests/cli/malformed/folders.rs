@@ -260,9 +260,14 @@ fn checkpoints() -> Vec<Case> {
         write("a state that is cut off", "state.json", b"{\"at\": {\"step\": 1, \"be".to_vec(), &[]),
         write("a state that is a list", "state.json", b"[]".to_vec(), &[]),
         write("a state without a step", "state.json", b"{\"at\": {}, \"optimizer_steps\": {}, \"counters\": {}}".to_vec(), &["step"]),
-        write("tensors that are empty", "state.safetensors", Vec::new(), &["header too small"]),
-        write("tensors that are half written", "state.safetensors", sound[..sound.len() / 2].to_vec(), &["not fully covered"]),
-        write("tensors as zeros", "state.safetensors", vec![0; sound.len()], &["invalid"]),
+        write("tensors that are empty", "state.safetensors", Vec::new(), &["state.safetensors: ends within its header"]),
+        write(
+            "tensors that are half written",
+            "state.safetensors",
+            sound[..sound.len() / 2].to_vec(),
+            &["state.safetensors ends within policy."],
+        ),
+        write("tensors as zeros", "state.safetensors", vec![0; sound.len()], &["state.safetensors: EOF while parsing"]),
         checkpoint("the state of another step", &["state.json is that of step 7", older], |folder| {
             let state = fs::read_to_string(folder.join("state.json")).unwrap();
             fs::write(folder.join("state.json"), state.replace("\"step\":1", "\"step\":7")).unwrap();

@@ -6,6 +6,8 @@ use super::{Case, SFT, both, tiny};
 
 /// Rows of a chat; only they need a template.
 const CHAT: &str = r#"{"messages": [{"role": "user", "content": "a b"}, {"role": "assistant", "content": "c d"}]}"#;
+/// Two of the longest texts that a template can make.
+const LONG: &str = "{% set x = 'a' * 20000000 %}{% set y = 'a' * 20000000 %}";
 const SOUND: &str = "{% for m in messages %}{{ m.content }} {% endfor %}";
 
 pub fn cases() -> Vec<Case> {
@@ -74,6 +76,13 @@ fn refusing() -> Vec<Case> {
         case("a date that cannot be written", "{{ strftime_now('%Q') }}", &["`%Q` has a code that is not supported"]),
         case("another file", "{% include '/etc/passwd' %}", &["/etc/passwd"]),
         case("a file that it extends", "{% extends '../base' %}", &["base"]),
+        case("itself", "x{% include 'chat' %}", &["non-existing template 'chat'"]),
+        case(
+            "a namespace that holds itself",
+            "{% set n = namespace() %}{% set n.s = [n] %}{{ n }}",
+            &["a namespace is put into a namespace"],
+        ),
+        case("a filter of minijinja's alone", "{{ messages | chain(messages) }}", &["filter chain is unknown"]),
         case("a file that it imports", "{% import 'macros' as m %}{{ m.turn() }}", &["macros"]),
         case("a range without end", "{% for i in range(1000000000000) %}x{% endfor %}", &["too many elements"]),
     ]
@@ -82,6 +91,10 @@ fn refusing() -> Vec<Case> {
 fn endless() -> Vec<Case> {
     let case = |name: &str, template: &str| at_row(name, template, &["does not come to an end", "correct its loops"]);
     let recursive = |name: &str, template: &str| at_row(name, template, &["refuses this chat", "recursion"]);
+    let grown = |name: &str, times: usize, step: &str, shown: &str| {
+        let grows = format!("{{% set n = namespace(s=[1]) %}}{{% for i in range({times}) %}}{{% set n.s = {step} %}}{{% endfor %}}");
+        case(name, &format!("{grows}{{{{ n.s | {shown} }}}}"))
+    };
     let nested = |depth: usize, body: &str| {
         let open: String = (0..depth).map(|i| format!("{{% for i{i} in range(10000) %}}")).collect();
         format!("{open}{body}{}", "{% endfor %}".repeat(depth))
@@ -90,9 +103,26 @@ fn endless() -> Vec<Case> {
         case("loops within loops", &nested(4, "")),
         case("loops that write", &nested(3, "all work and no play")),
         case("text that doubles", "{% set n = namespace(s='ab') %}{% for i in range(60) %}{% set n.s = n.s ~ n.s %}{% endfor %}"),
+        grown("a list that doubles", 24, "n.s + n.s", "join"),
+        grown("a list that doubles and is only measured", 60, "n.s + n.s", "length"),
+        grown("a list that holds itself twice", 60, "[n.s, n.s]", "length"),
+        grown("a list that holds itself twice, as JSON", 60, "[n.s, n.s]", "tojson"),
+        grown("a list that holds itself twice, as text", 60, "(n.s, n.s)", "string"),
+        grown("a map that holds itself twice", 60, "{'a': n.s, 'b': n.s}", "pprint"),
+        grown("pairs of pairs", 60, "n.s | zip(n.s)", "list"),
+        grown("a list within lists", 99_999, "[n.s]", "tojson"),
+        grown("a slice of a slice", 99_999, "n.s[:]", "list"),
+        grown("a list times one", 99_999, "n.s * 1", "list"),
+        case("lists of many lists", "{{ ([[1] * 99999] * 99999) | tojson }}"),
+        case("a macro that doubles a list", "{% macro f(x, n) %}{{ f([x, x], n - 1) if n else x ~ '' }}{% endmacro %}{{ f(1, 60) }}"),
+        case("a field wider than anybody writes", "{{ '{:>10000000000}'.format(1) }}"),
         case(
-            "a list that doubles",
-            "{% set n = namespace(s=[1]) %}{% for i in range(24) %}{% set n.s = n.s + n.s %}{% endfor %}{{ n.s | join }}",
+            "long texts compared again and again",
+            &format!("{LONG}{{% for i in range(99999) %}}{{% if x == y %}}{{% endif %}}{{% endfor %}}"),
+        ),
+        case(
+            "a long key again and again",
+            &format!("{LONG}{{% set d = {{x: 1}} %}}{{% for i in range(99999) %}}{{% set z = d[y] %}}{{% endfor %}}"),
         ),
         case(
             "text that is captured again and again",
@@ -105,7 +135,6 @@ fn endless() -> Vec<Case> {
             "two macros that call each other",
             "{% macro f() %}{{ g() }}{% endmacro %}{% macro g() %}{{ f() }}{% endmacro %}{{ f() }}",
         ),
-        recursive("a template that includes itself", "x{% include 'chat' %}"),
         recursive("a loop that calls itself", "{% for m in messages recursive %}{{ loop(messages) }}{% endfor %}"),
     ]
 }

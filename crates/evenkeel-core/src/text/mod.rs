@@ -2,6 +2,7 @@
 //!
 //! Tokenisation is the tokenizers crate's; `template` renders chats as transformers does.
 
+mod bounded;
 mod guard;
 mod template;
 

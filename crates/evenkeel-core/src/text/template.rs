@@ -9,6 +9,7 @@ use minijinja::{Environment, ErrorKind, State, context};
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
+use super::bounded::Bounded;
 use super::{NAMED_TOKENS, Text};
 use crate::{Error, Result};
 
@@ -32,7 +33,6 @@ const OPEN: char = '\u{FDD0}';
 const CLOSE: char = '\u{FDD1}';
 /// Marks where the final message ends. The space tells whether the template strips its messages.
 const FINAL_TAG: &str = "EVENKEEL_END_OF_FINAL_MESSAGE ";
-const TEMPLATE: &str = "chat";
 /// What a template may spend, in minijinja's measure: one for an instruction and for every 64 bytes that it handles. So much lets it
 /// handle each message dozens of times over, and is spent within a second.
 const FUEL: u64 = 1 << 20;
@@ -45,16 +45,17 @@ impl Text {
     /// The chat as text. `add_generation_prompt` opens the assistant's turn; `continue_final_message` leaves the last
     /// message open instead of ending its turn.
     pub fn render_chat(&self, messages: &[Message], add_generation_prompt: bool, continue_final_message: bool) -> Result<String> {
-        let environment = self.environment(messages)?;
+        let source = self.source()?;
+        let template = self.template(&source, messages)?;
         if !continue_final_message {
-            return self.render(&environment, messages, add_generation_prompt, false);
+            return self.render(&template, messages, add_generation_prompt, false);
         }
         let Some((last, before)) = messages.split_last() else {
             return Err(self.refused("there is no final message to continue".into(), "give at least one message"));
         };
         let tagged = Message { content: format!("{}{FINAL_TAG}", last.content), ..last.clone() };
         let messages: Vec<Message> = before.iter().cloned().chain([tagged]).collect();
-        let text = self.render(&environment, &messages, false, false)?;
+        let text = self.render(&template, &messages, false, false)?;
         match text.rfind(FINAL_TAG.trim_end()) {
             Some(at) if text[at..].starts_with(FINAL_TAG) => Ok(text[..at].to_owned()),
             Some(at) => Ok(text[..at].trim_end().to_owned()),
@@ -65,18 +66,19 @@ impl Text {
     /// The whole chat with the assistant's spans: by the template's `generation` tags where it has them, otherwise by
     /// rendering prefixes (what a turn adds after its generation prompt, without whitespace after its last token).
     pub fn render_chat_spans(&self, messages: &[Message]) -> Result<Rendered> {
-        let environment = self.environment(messages)?;
+        let source = self.source()?;
+        let template = self.template(&source, messages)?;
         if messages.iter().any(|m| m.content.contains([OPEN, CLOSE])) {
             return Err(self.refused("a message contains U+FDD0 or U+FDD1".into(), "remove these noncharacters"));
         }
-        if self.template.as_deref().is_some_and(|source| rewrite_generation(source) != source) {
-            return Ok(unmark(&self.render(&environment, messages, false, true)?));
+        if self.template.as_deref() != Some(&source) {
+            return Ok(unmark(&self.render(&template, messages, false, true)?));
         }
-        let text = self.render(&environment, messages, false, false)?;
+        let text = self.render(&template, messages, false, false)?;
         let mut assistant = Vec::new();
         for (i, message) in messages.iter().enumerate().filter(|(_, m)| m.role == "assistant") {
-            let before = self.render(&environment, &messages[..i], true, false)?;
-            let after = self.render(&environment, &messages[..=i], false, false)?;
+            let before = self.render(&template, &messages[..i], true, false)?;
+            let after = self.render(&template, &messages[..=i], false, false)?;
             if !after.starts_with(&before) || !text.starts_with(&after) {
                 let problem = format!("changes earlier text when message {} is added, so that the assistant's part cannot be found", i + 1);
                 return Err(self.refused(problem, "put {% generation %} … {% endgeneration %} around it in the template"));
@@ -86,7 +88,7 @@ impl Text {
         Ok(Rendered { text, assistant })
     }
 
-    fn render(&self, environment: &Environment, messages: &[Message], open_turn: bool, mark: bool) -> Result<String> {
+    fn render(&self, template: &Bounded, messages: &[Message], open_turn: bool, mark: bool) -> Result<String> {
         let turn = |m: &Message| Value::from_pairs([("role", m.role.as_str()), ("content", m.content.as_str())]);
         let (year, month, day) = self.date;
         let named = |name: &str| self.named.get(name).and_then(serde_json::Value::as_str).map(str::to_owned);
@@ -100,7 +102,6 @@ impl Text {
             evenkeel_mark => mark,
             ..Value::from_pairs(tokens)
         };
-        let template = environment.get_template(TEMPLATE).expect("the template was added");
         template.render(arguments).map_err(|e| {
             let e = root(&e);
             let reason = e.detail().map_or_else(|| e.to_string(), str::to_owned);
@@ -111,24 +112,23 @@ impl Text {
         })
     }
 
+    /// The template as minijinja reads it.
+    fn source(&self) -> Result<String> {
+        let source = self.template.as_deref();
+        source.map(rewrite_generation).ok_or_else(|| Error::input(&self.place, "the tokenizer has no chat template", ADD_TEMPLATE))
+    }
+
     /// Jinja as transformers sets it up, with enough fuel for a chat of these messages.
-    fn environment(&self, messages: &[Message]) -> Result<Environment<'static>> {
-        let Some(source) = self.template.as_deref() else {
-            return Err(Error::input(&self.place, "the tokenizer has no chat template", ADD_TEMPLATE));
-        };
-        let mut environment = Environment::new();
-        environment.set_fuel(Some(messages.iter().map(|m| FUEL_PER_MESSAGE + FUEL_PER_BYTE * m.content.len() as u64).sum::<u64>() + FUEL));
+    fn template<'t>(&self, source: &'t str, messages: &[Message]) -> Result<Bounded<'t>> {
+        let fuel = messages.iter().map(|m| FUEL_PER_MESSAGE + FUEL_PER_BYTE * m.content.len() as u64).sum::<u64>() + FUEL;
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-        environment.set_syntax(syntax.expect("Jinja's own delimiters are valid"));
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        let mut environment = Environment::new();
         environment.add_function("raise_exception", raise_exception);
         environment.add_function("strftime_now", strftime_now);
         environment.add_filter("tojson", to_json);
         environment.add_filter("evenkeel_generation", mark_generation);
-        match environment.add_template_owned(TEMPLATE, rewrite_generation(source)) {
-            Ok(()) => Ok(environment),
-            Err(e) => Err(self.refused(format!("cannot be read ({e})"), "correct the template")),
-        }
+        let template = Bounded::new(environment, source, syntax.expect("Jinja's own delimiters are valid"), fuel);
+        template.map_err(|e| self.refused(format!("cannot be read ({e})"), "correct the template"))
     }
 
     fn refused(&self, problem: String, remedy: &str) -> Error {

@@ -311,8 +311,10 @@ impl<'a, P: Parts> Tensors<'a, P> {
             return Ok(None);
         }
         let bytes = self.parts.part(TENSORS, self.begin.saturating_add(from as u64), size).await?;
-        let values = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-        Ok(Some(values).filter(|_| bytes.len() == size))
+        if bytes.len() < size {
+            return Err(format!("{TENSORS} ends within {name}"));
+        }
+        Ok(Some(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()))
     }
 }
 
