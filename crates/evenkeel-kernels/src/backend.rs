@@ -338,8 +338,19 @@ pub trait Untracked: Backend {
         update: Update,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
-    /// Parts of Σ x², x [N], written to `partial` [P] from `at` on; as many as [`crate::optim::square_parts`] says.
-    fn sum_squares(x: FloatTensor<Self>, partial: FloatTensor<Self>, at: usize) -> FloatTensor<Self>;
+    /// Parts of Σ x² of the first `count` tensors, written to `partial` [P] from `at` on, one tensor's after another's; of each as many as
+    /// [`crate::optim::square_parts`] says.
+    fn sum_squares(
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+        d: FloatTensor<Self>,
+        e: FloatTensor<Self>,
+        f: FloatTensor<Self>,
+        count: usize,
+        partial: FloatTensor<Self>,
+        at: usize,
+    ) -> FloatTensor<Self>;
 
     /// partial [P], last [2] → norm and scale [2]
     fn clip(partial: FloatTensor<Self>, last: FloatTensor<Self>, max_norm: f32) -> FloatTensor<Self>;

@@ -330,9 +330,22 @@ impl Untracked for Flex {
         (tensor(param, shape.clone()), tensor(m, shape.clone()), tensor(v, shape))
     }
 
-    fn sum_squares(x: FlexTensor, mut partial: FlexTensor, at: usize) -> FlexTensor {
-        let parts = square_parts(x.shape()[0]);
-        put(&mut partial, at, &optim::sum_squares(Floats::new(x).get(), parts));
+    fn sum_squares(
+        a: FlexTensor,
+        b: FlexTensor,
+        c: FlexTensor,
+        d: FlexTensor,
+        e: FlexTensor,
+        f: FlexTensor,
+        count: usize,
+        mut partial: FlexTensor,
+        mut at: usize,
+    ) -> FlexTensor {
+        for x in [a, b, c, d, e, f].into_iter().take(count) {
+            let parts = square_parts(x.shape()[0]);
+            put(&mut partial, at, &optim::sum_squares(Floats::new(x).get(), parts));
+            at += parts;
+        }
         partial
     }
 

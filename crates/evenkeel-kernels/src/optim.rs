@@ -14,6 +14,8 @@ pub(crate) const MOST_BOUND: usize = 1 << 24;
 /// Parts in which the squares of one binding are summed at most, and numbers that make a part of their own worth while.
 const MOST_PARTS: usize = 256;
 const PART: usize = 2048;
+/// Tensors whose squares are summed in one launch: with the sums and the parameters eight bindings, WebGPU's default limit.
+pub(crate) const TOGETHER: usize = 6;
 
 /// In how many parts the squares of `numbers` are summed; every binding's by themselves.
 pub(crate) fn square_parts(numbers: usize) -> usize {
@@ -72,9 +74,10 @@ pub fn clip(grads: &[Tensor<1>], max_norm: f32, last: Option<Tensor<1>>) -> Tens
     let parts: Vec<usize> = grads.iter().map(|grad| square_parts(grad.dims()[0])).collect();
     let device = grads.first().expect("a gradient to clip").device().inner();
     let (mut partial, mut at) = (Tensor::<1>::empty([parts.iter().sum::<usize>()], &device).into_dispatch(), 0);
-    for (grad, parts) in grads.iter().zip(parts) {
-        partial = Dispatch::sum_squares(grad.clone().inner().into_dispatch(), partial, at);
-        at += parts;
+    for (some, parts) in grads.chunks(TOGETHER).zip(parts.chunks(TOGETHER)) {
+        let [a, b, c, d, e, f] = std::array::from_fn(|i| some[i.min(some.len() - 1)].clone().inner().into_dispatch());
+        partial = Dispatch::sum_squares(a, b, c, d, e, f, some.len(), partial, at);
+        at += parts.iter().sum::<usize>();
     }
     let last = last.unwrap_or_else(|| Tensor::ones([2], &device));
     Tensor::from_dispatch(Dispatch::clip(partial, last.into_dispatch(), max_norm))

@@ -12,7 +12,7 @@ use crate::launch::{
     ADVANTAGE_GAE, ADVANTAGE_REWARDS, ADVANTAGE_WHITEN, CEILING_COPY, CEILING_FMA, OPTIM_ADAMW, OPTIM_CLIP, OPTIM_SUM_SQUARES,
     SAMPLING_DRAW, SAMPLING_THRESHOLD, Specialised, launch, width,
 };
-use crate::optim::{MOST_BOUND, square_parts};
+use crate::optim::{MOST_BOUND, TOGETHER, square_parts};
 use crate::reference::advantage::Kl;
 use crate::reference::optim::Update;
 use crate::reference::sampling::{ROW, Settings};
@@ -59,17 +59,36 @@ impl Untracked for CubeBackend {
         (param, m, v)
     }
 
-    fn sum_squares(x: CubeTensor, partial: CubeTensor, at: usize) -> CubeTensor {
-        let (x, partial) = (floats(x), own(partial));
-        let total = x.meta.num_elements();
-        let mut at = at;
-        for start in (0..total).step_by(MOST_BOUND) {
-            let count = MOST_BOUND.min(total - start);
-            let groups = square_parts(count);
-            let numbers = Self::view(&x, start, Shape::new([count]));
-            let width = width(&[count]);
+    fn sum_squares(
+        a: CubeTensor,
+        b: CubeTensor,
+        c: CubeTensor,
+        d: CubeTensor,
+        e: CubeTensor,
+        f: CubeTensor,
+        count: usize,
+        partial: CubeTensor,
+        mut at: usize,
+    ) -> CubeTensor {
+        let (tensors, partial) = ([a, b, c, d, e, f].map(floats), own(partial));
+        let bindings = |x: &CubeTensor| {
+            let (x, total) = (x.clone(), x.meta.num_elements());
+            (0..total).step_by(MOST_BOUND).map(move |start| Self::view(&x, start, Shape::new([MOST_BOUND.min(total - start)])))
+        };
+        let all: Vec<CubeTensor> = tensors[..count].iter().flat_map(bindings).collect();
+        for some in all.chunks(TOGETHER) {
+            let numbers: Vec<usize> = some.iter().map(|x| x.meta.num_elements()).collect();
+            let (width, mut groups) = (width(&numbers), 0);
+            let (mut ends, mut words) = ([0; TOGETHER], [0; TOGETHER]);
+            for (i, &numbers) in numbers.iter().enumerate() {
+                groups += square_parts(numbers);
+                (ends[i], words[i]) = (groups as u32, (numbers / width) as u32);
+            }
+            // A binding of its own for each that there is not: one buffer must not be bound twice.
+            let none: Vec<CubeTensor> = (some.len()..TOGETHER).map(|_| empty(&partial, [width])).collect();
+            let tensors: Vec<&CubeTensor> = some.iter().chain(&none).chain([&partial]).collect();
             let kernel = Specialised::new(&OPTIM_SUM_SQUARES, &[("WG", MOST_LANES)]).with_words_of(width);
-            launch(kernel, groups, &[&numbers, &partial], &[(count / width) as u32, at as u32]);
+            launch(kernel, groups, &tensors, &[[at as u32].as_slice(), &ends, &words].concat());
             at += groups;
         }
         partial

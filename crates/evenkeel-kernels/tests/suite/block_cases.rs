@@ -404,7 +404,9 @@ fn run_adamw([n, steps, _]: [usize; 3], maths: Maths, device: &Device) -> Vec<Ou
         let (param, m, v) = state;
         state = match maths {
             Maths::Ours => {
-                let parts = [grad.clone().narrow(0, 0, n / 2), grad.clone().narrow(0, n / 2, n - n / 2)];
+                // More than one launch sums, and one that it has no tensor for.
+                let part = |i: usize| grad.clone().narrow(0, n * i / 8, n * (i + 1) / 8 - n * i / 8);
+                let parts: [_; 8] = std::array::from_fn(part);
                 adamw(param, grad, m, v, clip(&parts, max_norm, None), cfg.rates(0.01, step, device), decayed, &cfg)
             }
             Maths::Stock => stock::adamw(param, grad, m, v, max_norm, decayed, 0.01, step, &cfg),

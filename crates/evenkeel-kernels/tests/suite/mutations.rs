@@ -190,9 +190,11 @@ pub const BLOCK_DEFECTS: &[Defect] = &[
     defect(
         "numbers past the first groups skipped",
         "optim/sum_squares",
-        "at < params[0]; at += groups.x * WG",
-        "at < min(params[0], groups.x * WG); at += groups.x * WG",
+        "{ for (; at < words; at += stride) { sum += x0[at]",
+        "{ for (; at < min(words, stride); at += stride) { sum += x0[at]",
     ),
+    defect("one tensor's groups begin where another's do", "optim/sum_squares", "(group.x - before) * WG", "group.x * WG"),
+    defect("a tensor taken for another", "optim/sum_squares", "sum += x2[at] * x2[at]", "sum += x2[at] * x1[at]"),
     defect("last partial skipped", "optim/clip", "at < params[0];", "at < params[0] - 1u;"),
     defect("not finite is taken for finite", "optim/clip", "== 0x7f800000u ||", "== 0x7f800001u ||"),
     defect("the last step is forgotten", "optim/clip", "last[1] < 0.0", "last[1] < -2.0"),
