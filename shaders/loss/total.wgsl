@@ -1,5 +1,5 @@
-// out = factor sum x
-// x [N]  out [1]
+// out = factor sum of the first N of x
+// x [≥N]  out [1]
 // One workgroup: each lane sums every WG-th number, then a tree over the lanes: no atomics, the same sum every time.
 // Twin: evenkeel-kernels/src/reference/loss.rs (total)
 const WG = 256u;

@@ -95,11 +95,11 @@ pub trait RawKernels: Backend {
     /// slope [2P], grad [P] → dx [2P]
     fn pair_loss_backward(slope: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// factor Σ x.  x [N] → [1]
-    fn total_forward(x: FloatTensor<Self>, factor: f32) -> FloatTensor<Self>;
+    /// factor Σ of the first `count` numbers of x.  x [N] → [1]
+    fn total_forward(x: FloatTensor<Self>, count: usize, factor: f32) -> FloatTensor<Self>;
 
-    /// g [1] → factor g, `n` times [n]
-    fn spread(g: FloatTensor<Self>, factor: f32, n: usize) -> FloatTensor<Self>;
+    /// g [1] → factor g, `count` times, and zeros [n]
+    fn spread(g: FloatTensor<Self>, factor: f32, count: usize, n: usize) -> FloatTensor<Self>;
 
     /// → out [M,N] = a b (+ bias [N]) (+ residual [M,N]); a [M,K] or, where `form` says so, [K,M]; b [K,N] or [N,K]
     fn matmul(
@@ -280,8 +280,8 @@ pub trait Kernels: Backend {
         loss: PairLoss,
     ) -> FloatTensor<Self>;
 
-    /// See [`crate::total`].
-    fn total(x: FloatTensor<Self>, factor: f32) -> FloatTensor<Self>;
+    /// See [`crate::total`]: of the first `count` numbers of x, of any shape.
+    fn total(x: FloatTensor<Self>, count: usize, factor: f32) -> FloatTensor<Self>;
 
     /// See [`crate::linear`]; the weight is [O,I] where `transposed`, else [I,O].
     fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, transposed: bool) -> FloatTensor<Self>;
@@ -467,8 +467,8 @@ macro_rules! forward_only {
                 Self::pair_loss_forward(x, [base, lengths, weight], loss).0
             }
 
-            fn total(x: FloatTensor<Self>, factor: f32) -> FloatTensor<Self> {
-                Self::total_forward(x, factor)
+            fn total(x: FloatTensor<Self>, count: usize, factor: f32) -> FloatTensor<Self> {
+                Self::total_forward(x, count, factor)
             }
 
             fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, transposed: bool) -> FloatTensor<Self> {
@@ -575,8 +575,8 @@ impl<B: RawKernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         crate::loss::differentiable_pair::<B, C>(x, [base, lengths, weight], loss)
     }
 
-    fn total(x: FloatTensor<Self>, factor: f32) -> FloatTensor<Self> {
-        crate::loss::differentiable_total::<B, C>(x, factor)
+    fn total(x: FloatTensor<Self>, count: usize, factor: f32) -> FloatTensor<Self> {
+        crate::loss::differentiable_total::<B, C>(x, count, factor)
     }
 
     fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, transposed: bool) -> FloatTensor<Self> {

@@ -161,12 +161,12 @@ impl RawKernels for Flex {
         tensor(loss::pair_backward(Floats::new(slope).get(), Floats::new(grad).get()), shape)
     }
 
-    fn total_forward(x: FlexTensor, factor: f32) -> FlexTensor {
-        tensor(vec![loss::total(Floats::new(x).get(), factor)], [1])
+    fn total_forward(x: FlexTensor, count: usize, factor: f32) -> FlexTensor {
+        tensor(vec![loss::total(&Floats::new(x).get()[..count], factor)], [1])
     }
 
-    fn spread(g: FlexTensor, factor: f32, n: usize) -> FlexTensor {
-        tensor(loss::spread(Floats::new(g).get()[0], factor, n), [n])
+    fn spread(g: FlexTensor, factor: f32, count: usize, n: usize) -> FlexTensor {
+        tensor(loss::spread(Floats::new(g).get()[0], factor, count, n), [n])
     }
 
     /// burn's CPU backend has a tuned product (the gemm crate); `reference::matmul` is what the shaders are tested against.

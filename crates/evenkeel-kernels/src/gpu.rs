@@ -265,18 +265,18 @@ impl RawKernels for CubeBackend {
         dx
     }
 
-    fn total_forward(x: CubeTensor, factor: f32) -> CubeTensor {
+    fn total_forward(x: CubeTensor, count: usize, factor: f32) -> CubeTensor {
         let x = floats(x);
         let out = empty(&x, [1]);
         let kernel = Specialised::new(&LOSS_TOTAL, &[("WG", MOST_LANES)]);
-        launch(kernel, 1, &[&x, &out], &[x.meta.num_elements() as u32, factor.to_bits()]);
+        launch(kernel, 1, &[&x, &out], &[count as u32, factor.to_bits()]);
         out
     }
 
-    fn spread(g: CubeTensor, factor: f32, n: usize) -> CubeTensor {
+    fn spread(g: CubeTensor, factor: f32, count: usize, n: usize) -> CubeTensor {
         let g = floats(g);
         let dx = empty(&g, [n]);
-        launch_words(&LOSS_SPREAD, 1, &[], &[&g, &dx], n, &[factor.to_bits()]);
+        launch_words(&LOSS_SPREAD, 1, &[], &[&g, &dx], n, &[factor.to_bits(), count as u32]);
         dx
     }
 

@@ -13,7 +13,7 @@ use burn::tensor::{Int, Shape, Tensor};
 
 use crate::backend::{Kernels, RawKernels};
 use crate::block::ALIGN;
-use crate::logprob::{TokenStats, empty_stats, rows};
+use crate::logprob::{TokenStats, empty_stats};
 use crate::shapes::check;
 
 /// Logits that exist at once, in numbers: 16 MiB. As many are kept for the gradient; of more each stretch is computed again.
@@ -34,9 +34,7 @@ pub fn head_logprob(hidden: Tensor<2>, weight: Tensor<2>, targets: Tensor<1, Int
     check("head_logprob", "targets", &targets, [("N", n)]);
     assert!(temperature > 0.0, "head_logprob: temperature = {temperature} must be positive");
     let (hidden, weight, targets) = (hidden.into_dispatch(), weight.into_dispatch(), targets.into_dispatch());
-    let [logprob, entropy, correct] =
-        rows(Tensor::<2>::from_dispatch(Dispatch::head_logprob(hidden, weight, targets, temperature.recip())));
-    TokenStats { logprob, entropy, correct: correct.detach() }
+    TokenStats::new(Tensor::from_dispatch(Dispatch::head_logprob(hidden, weight, targets, temperature.recip())))
 }
 
 /// First row and number of rows of each stretch; each begins where a binding may.

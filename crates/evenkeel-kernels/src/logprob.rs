@@ -22,6 +22,23 @@ pub struct TokenStats {
     pub entropy: Tensor<1>,
     /// 1.0 where the target is the argmax (the first of equals), else 0.0; not differentiable.
     pub correct: Tensor<1>,
+    /// All three, [3,N].
+    stats: Tensor<2>,
+}
+
+impl TokenStats {
+    /// Of the rows of `stats` [3,N].
+    pub(crate) fn new(stats: Tensor<2>) -> Self {
+        let n = stats.dims()[1];
+        let [logprob, entropy, correct] = [0, 1, 2].map(|row| stats.clone().slice([row..row + 1, 0..n]).reshape([n]));
+        Self { logprob, entropy, correct: correct.detach(), stats }
+    }
+
+    /// factor Σ log p, differentiable: [`crate::total`] of `logprob` in fewer launches.  → `[1]`
+    pub fn total_logprob(&self, factor: f64) -> Tensor<1> {
+        let n = self.stats.dims()[1];
+        Tensor::from_dispatch(Dispatch::total(self.stats.clone().into_dispatch(), n, factor as f32))
+    }
 }
 
 /// log p(target) and entropy of softmax(logits / temperature), without a matrix of probabilities.
@@ -38,14 +55,7 @@ pub fn token_logprob(logits: Tensor<2>, targets: Tensor<1, Int>, temperature: f3
     assert!(temperature > 0.0, "token_logprob: temperature = {temperature} must be positive");
     let stats_3n =
         Tensor::<2>::from_dispatch(Dispatch::token_logprob(logits.into_dispatch(), targets.into_dispatch(), temperature.recip()));
-    let [logprob, entropy, correct] = rows(stats_3n);
-    TokenStats { logprob, entropy, correct: correct.detach() }
-}
-
-/// stats [3,N] → its rows, each [N].
-pub(crate) fn rows(stats_3n: Tensor<2>) -> [Tensor<1>; 3] {
-    let n = stats_3n.dims()[1];
-    [0, 1, 2].map(|row| stats_3n.clone().slice([row..row + 1, 0..n]).reshape([n]))
+    TokenStats::new(stats_3n)
 }
 
 /// Statistics of all rows at once. → stats [3,N], lse [N]

@@ -8,7 +8,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Dispatch, TensorMetadata};
-use burn::tensor::Tensor;
+use burn::tensor::{Shape, Tensor};
 
 use crate::backend::{Kernels, RawKernels};
 pub use crate::reference::loss::{PairKind, PairLoss};
@@ -108,7 +108,8 @@ pub fn pair_loss(x: Tensor<1>, base: Tensor<1>, lengths: Tensor<1>, weight: Tens
 
 /// factor Σ x, differentiable; summed in the same order every time.  x `[N]` → `[1]`
 pub fn total(x: Tensor<1>, factor: f64) -> Tensor<1> {
-    Tensor::from_dispatch(Dispatch::total(x.into_dispatch(), factor as f32))
+    let [n] = x.dims();
+    Tensor::from_dispatch(Dispatch::total(x.into_dispatch(), n, factor as f32))
 }
 
 #[derive(Debug)]
@@ -147,14 +148,16 @@ pub(crate) fn differentiable_pair<B: RawKernels, C: CheckpointStrategy>(
 struct TotalBackward;
 
 impl<B: RawKernels> Backward<B, 1> for TotalBackward {
-    /// Numbers and factor.
-    type State = (usize, f32);
+    /// Shape of x, how many of its numbers are summed, factor.
+    type State = (Shape, usize, f32);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<B>(&ops.node);
         let [parent] = ops.parents;
         if let Some(parent) = parent {
-            grads.register::<B>(parent.id, B::spread(grad, ops.state.1, ops.state.0));
+            let (shape, count, factor) = ops.state;
+            let dx = B::spread(grad, factor, count, shape.num_elements());
+            grads.register::<B>(parent.id, B::float_reshape(dx, shape));
         }
     }
 }
@@ -162,14 +165,14 @@ impl<B: RawKernels> Backward<B, 1> for TotalBackward {
 /// `Kernels::total` under autodiff.
 pub(crate) fn differentiable_total<B: RawKernels, C: CheckpointStrategy>(
     x: FloatTensor<Autodiff<B, C>>,
+    count: usize,
     factor: f32,
 ) -> FloatTensor<Autodiff<B, C>> {
     match TotalBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
         OpsKind::Tracked(prep) => {
             let x = x.into_primitive();
-            let n = x.shape().num_elements();
-            prep.finish((n, factor), B::total_forward(x, factor))
+            prep.finish((x.shape(), count, factor), B::total_forward(x, count, factor))
         }
-        OpsKind::UnTracked(prep) => prep.finish(B::total_forward(x.into_primitive(), factor)),
+        OpsKind::UnTracked(prep) => prep.finish(B::total_forward(x.into_primitive(), count, factor)),
     }
 }

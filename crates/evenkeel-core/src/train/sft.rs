@@ -3,7 +3,6 @@
 //! Follows TRL's `SFTTrainer` (`nll`): N counts the shifted targets of the accumulation window. Packing keeps documents apart.
 
 use burn::tensor::Tensor;
-use evenkeel_kernels::total;
 
 use super::forward::{mean, read, token_stats};
 use super::optimizer::{AdamW, GradientSum, grad_norm, learning_rate};
@@ -56,7 +55,7 @@ impl SftTrainer {
     /// Adds the gradient of one forward pass, of `trained` tokens in the whole step. → its part of the loss `[1]`, entropies and hits
     fn backward(&self, batch: &Batch, trained: usize, gradients: &mut GradientSum) -> [Tensor<1>; 3] {
         let out = token_stats(&self.model, batch, 1.0);
-        let loss = total(out.logprob, -1.0 / trained as f64);
+        let loss = out.total_logprob(-1.0 / trained as f64);
         gradients.add(&self.model.params, loss.backward());
         [loss, out.entropy, out.correct]
     }

@@ -112,7 +112,9 @@ pub fn total(x: &[f32], factor: f32) -> f32 {
     (f64::from(factor) * x.iter().map(|&x| f64::from(x)).sum::<f64>()) as f32
 }
 
-/// `n` times factor g.
-pub fn spread(g: f32, factor: f32, n: usize) -> Vec<f32> {
-    vec![factor * g; n]
+/// `count` times factor g, and zeros.  → `[n]`
+pub fn spread(g: f32, factor: f32, count: usize, n: usize) -> Vec<f32> {
+    let mut dx = vec![0.0; n];
+    dx[..count].fill(factor * g);
+    dx
 }

@@ -4,7 +4,7 @@ use burn::tensor::{Device, Int, Tensor};
 use evenkeel_kernels::{
     AdamW, Block, Family, Kl, Layout, PairKind, PairLoss, Positions, Responses, Rows, adamw, block_cached, ceiling, clip, gae, gather,
     gelu, head_logprob, layer_norm, linear, linear_bias, linear_residual, pair_loss, pick, ppo_policy_loss, ppo_value_loss, rewards,
-    rms_norm, rope, scatter_sum, stock, swiglu, total, whiten,
+    rms_norm, rope, scatter_sum, stock, swiglu, token_logprob, total, whiten,
 };
 
 use crate::cases::Maths;
@@ -229,7 +229,19 @@ fn run_total([n, _, _]: [usize; 3], maths: Maths, device: &Device) -> Vec<Output
     let x = floats::<1>(&Numbers::new(27).many(n, 1.0), [n], &device).require_grad();
     let out = if maths == Maths::Ours { total(x.clone(), -0.37) } else { stock::total(x.clone(), -0.37) };
     let grads = (out.clone() * 1.7).backward();
-    vec![Output { name: "dx", values: read(x.grad(&grads).expect("a gradient")) }, Output { name: "out", values: read(out) }]
+    let logits = floats::<2>(&Numbers::new(30).many(5 * 7, 1.0), [5, 7], &device).require_grad();
+    let targets = ints(&[3, 0, 6, 2, 2], [5], &device);
+    let all = match maths {
+        Maths::Ours => token_logprob(logits.clone(), targets, 1.0).total_logprob(-0.2),
+        Maths::Stock => stock::total(stock::logprob(logits.clone(), targets, 1.0), -0.2),
+    };
+    let of_all = all.backward();
+    vec![
+        Output { name: "dx", values: read(x.grad(&grads).expect("a gradient")) },
+        Output { name: "out", values: read(out) },
+        Output { name: "d_logits", values: read(logits.grad(&of_all).expect("a gradient")) },
+        Output { name: "of log-probabilities", values: read(all) },
+    ]
 }
 
 /// From log-probabilities to whitened advantages, of responses of 1 to `most` tokens, every third with a step past the last one. Targets

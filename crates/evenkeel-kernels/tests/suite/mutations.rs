@@ -156,6 +156,7 @@ pub const BLOCK_DEFECTS: &[Defect] = &[
     defect("last word skipped", "ceiling/copy", "if at < params[0]", "if at + 1u < params[0]"),
     defect("a chain left out", "ceiling/fma", "b = eight_times(b, s, t);", "b += 0.0 * s;"),
     defect("last number skipped", "loss/total", "at < params[0];", "at + 1u < params[0];"),
+    defect("more than the first ones", "loss/spread", "at < params[2]", "at < params[0]"),
     defect("factor forgotten", "loss/spread", "bitcast<f32>(params[1]) * g[0]", "g[0]"),
     defect("not clipped", "loss/ppo_value", "clamp(moved, -clip, clip)", "moved"),
     defect("slope where the clip decides", "loss/ppo_value", "abs(moved) < clip)", "abs(moved) < 1e9)"),
