@@ -1,5 +1,5 @@
 // dqkv = the gradients of the parts beside each other; where ROTATED those of q and k are turned back, see split.wgsl
-// dq [B,T,H,D]  dk, dv [B,T,K,D]  cos, sin [B,T,D/2], not read unless ROTATED  dqkv [B,T,H+2K,D]
+// dq [B,T,H,D]  dk, dv [B,T,K,D]  turns [P,D] and positions [B,T] as in rotate.wgsl, not read unless ROTATED  dqkv [B,T,H+2K,D]
 // One lane per word.
 // Source: derivative of split.wgsl. Twin: evenkeel-kernels/src/reference/rope.rs (merge)
 const WG = 256u;
@@ -9,8 +9,8 @@ const ROTATED = 1u;
 @group(0) @binding(0) var<storage, read_write> dq: array<WORD>;
 @group(0) @binding(1) var<storage, read_write> dk: array<WORD>;
 @group(0) @binding(2) var<storage, read_write> dv: array<WORD>;
-@group(0) @binding(3) var<storage, read_write> cos_table: array<WORD>;
-@group(0) @binding(4) var<storage, read_write> sin_table: array<WORD>;
+@group(0) @binding(3) var<storage, read_write> turns: array<WORD>;
+@group(0) @binding(4) var<storage, read_write> positions: array<u32>;
 @group(0) @binding(5) var<storage, read_write> dqkv: array<WORD>;
 @group(0) @binding(6) var<storage, read> params: array<u32>; // [B T (H + 2K) D, H, K, D], D in words
 
@@ -44,11 +44,11 @@ fn main(
     var number = slope(is_q, place);
     if ROTATED == 1u {
         let half = d / 2u;
-        let angle = token * half + j % half;
+        let turn = positions[token] * d + j % half;
         if j < half {
-            number = number * cos_table[angle] + slope(is_q, place + half) * sin_table[angle];
+            number = number * turns[turn] + slope(is_q, place + half) * turns[turn + half];
         } else {
-            number = number * cos_table[angle] - slope(is_q, place - half) * sin_table[angle];
+            number = number * turns[turn] - slope(is_q, place - half) * turns[turn + half];
         }
     }
     dqkv[at] = number;

@@ -1,5 +1,5 @@
 // q, k, v = the parts of qkv; where ROTATED q and k are turned by their token's angles, see rotate.wgsl
-// qkv [B,T,H+2K,D]  cos, sin [B,T,D/2], not read unless ROTATED  q [B,T,H,D]  k, v [B,S,K,D], of which T columns from `start` are written
+// qkv [B,T,H+2K,D]  turns [P,D] and positions [B,T] as in rotate.wgsl, not read unless ROTATED  q [B,T,H,D]  k, v [B,S,K,D], of which T columns from `start` are written
 // One lane per word.
 // Source: Su et al. 2021. Twin: evenkeel-kernels/src/reference/rope.rs (split)
 const WG = 256u;
@@ -7,8 +7,8 @@ alias WORD = f32;
 const ROTATED = 1u;
 
 @group(0) @binding(0) var<storage, read_write> qkv: array<WORD>;
-@group(0) @binding(1) var<storage, read_write> cos_table: array<WORD>;
-@group(0) @binding(2) var<storage, read_write> sin_table: array<WORD>;
+@group(0) @binding(1) var<storage, read_write> turns: array<WORD>;
+@group(0) @binding(2) var<storage, read_write> positions: array<u32>;
 @group(0) @binding(3) var<storage, read_write> q: array<WORD>;
 @group(0) @binding(4) var<storage, read_write> k: array<WORD>;
 @group(0) @binding(5) var<storage, read_write> v: array<WORD>;
@@ -32,11 +32,11 @@ fn main(
     var number = qkv[at];
     if ROTATED == 1u && head < h + kv {
         let half = d / 2u;
-        let angle = token * half + j % half;
+        let turn = positions[token] * d + j % half;
         if j < half {
-            number = number * cos_table[angle] - qkv[at + half] * sin_table[angle];
+            number = number * turns[turn] - qkv[at + half] * turns[turn + half];
         } else {
-            number = number * cos_table[angle] + qkv[at - half] * sin_table[angle];
+            number = number * turns[turn] + qkv[at - half] * turns[turn + half];
         }
     }
     if head < h {

@@ -170,7 +170,7 @@ pub trait RawKernels: Backend {
     fn gelu_backward(x: FloatTensor<Self>, dout: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// → out [B,T,H,D]; `direction` 1 or −1
-    fn rope_rotate(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>, direction: f32) -> FloatTensor<Self>;
+    fn rope_rotate(x: FloatTensor<Self>, angles: Angles<Self>, direction: f32) -> FloatTensor<Self>;
 
     /// qkv [B·T,(H+2K)·D] → q [B,T,H,D], k and v [B,T,K,D], or, with a cache, its keys and values [B,S,K,D] with them in it.
     fn split(qkv: FloatTensor<Self>, angles: Option<Angles<Self>>, heads: Heads, cache: Option<Cache<Self>>) -> [FloatTensor<Self>; 3];
@@ -191,8 +191,8 @@ pub trait RawKernels: Backend {
     fn segment(like: &FloatTensor<Self>, len: usize, all_written: bool) -> FloatTensor<Self>;
 }
 
-/// cos and sin [B,T,D/2].
-pub type Angles<B> = (FloatTensor<B>, FloatTensor<B>);
+/// Of every position cos and sin of its angles [P,D], D/2 numbers each, and the position of every token [B,T].
+pub type Angles<B> = (FloatTensor<B>, IntTensor<B>);
 
 /// Where keys and values [B,S,K,D] are kept, and the first of the columns to write.
 pub struct Cache<B: Backend> {
@@ -302,14 +302,14 @@ pub trait Kernels: Backend {
     fn gelu(x: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// See [`crate::rope`].
-    fn rope(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn rope(x: FloatTensor<Self>, turns: FloatTensor<Self>, positions: IntTensor<Self>) -> FloatTensor<Self>;
 
     /// See [`crate::block()`].
     fn block(
         x: FloatTensor<Self>,
         weights: FloatTensor<Self>,
-        cos: FloatTensor<Self>,
-        sin: FloatTensor<Self>,
+        turns: FloatTensor<Self>,
+        positions: IntTensor<Self>,
         first: IntTensor<Self>,
         last: IntTensor<Self>,
         block: Block,
@@ -383,8 +383,8 @@ pub trait Untracked: Backend {
     fn block_cached(
         x: FloatTensor<Self>,
         weights: FloatTensor<Self>,
-        cos: FloatTensor<Self>,
-        sin: FloatTensor<Self>,
+        turns: FloatTensor<Self>,
+        positions: IntTensor<Self>,
         first: IntTensor<Self>,
         last: IntTensor<Self>,
         keys: FloatTensor<Self>,
@@ -500,21 +500,21 @@ macro_rules! forward_only {
                 Self::gelu_forward(x)
             }
 
-            fn rope(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self> {
-                crate::rope::forward::<Self>(x, cos, sin)
+            fn rope(x: FloatTensor<Self>, turns: FloatTensor<Self>, positions: IntTensor<Self>) -> FloatTensor<Self> {
+                crate::rope::forward::<Self>(x, (turns, positions))
             }
 
             fn block(
                 x: FloatTensor<Self>,
                 weights: FloatTensor<Self>,
-                cos: FloatTensor<Self>,
-                sin: FloatTensor<Self>,
+                turns: FloatTensor<Self>,
+                positions: IntTensor<Self>,
                 first: IntTensor<Self>,
                 last: IntTensor<Self>,
                 block: Block,
                 _: bool,
             ) -> FloatTensor<Self> {
-                crate::block::forward::<Self>(x, &crate::block::Operands { weights, angles: (cos, sin), first, last, block })
+                crate::block::forward::<Self>(x, &crate::block::Operands { weights, angles: (turns, positions), first, last, block })
             }
         }
     )*};
@@ -603,20 +603,20 @@ impl<B: RawKernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         crate::activation::differentiable::<B, C>(x, Activation::Gelu)
     }
 
-    fn rope(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self> {
-        crate::rope::differentiable::<B, C>(x, cos, sin)
+    fn rope(x: FloatTensor<Self>, turns: FloatTensor<Self>, positions: IntTensor<Self>) -> FloatTensor<Self> {
+        crate::rope::differentiable::<B, C>(x, turns, positions)
     }
 
     fn block(
         x: FloatTensor<Self>,
         weights: FloatTensor<Self>,
-        cos: FloatTensor<Self>,
-        sin: FloatTensor<Self>,
+        turns: FloatTensor<Self>,
+        positions: IntTensor<Self>,
         first: IntTensor<Self>,
         last: IntTensor<Self>,
         block: Block,
         recompute: bool,
     ) -> FloatTensor<Self> {
-        crate::block::differentiable::<B, C>(x, weights, [cos, sin], [first, last], block, recompute)
+        crate::block::differentiable::<B, C>(x, weights, (turns, positions), [first, last], block, recompute)
     }
 }

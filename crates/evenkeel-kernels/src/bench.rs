@@ -265,8 +265,9 @@ impl<C: Fn() -> f64, T: FnMut(BenchRow)> Bench<'_, C, T> {
 
     async fn rope(&mut self, [b, t, h, d]: [usize; 4]) {
         let x = self.random([b, t, h, d]);
-        let [cos, sin] = self.angles([b, t], d);
-        let ours = || gradient(rope(x.clone(), cos.clone(), sin.clone()), &x);
+        let (turns, at) = self.angles([b, t], d);
+        let [cos, sin] = stock::angles(turns.clone(), at.clone());
+        let ours = || gradient(rope(x.clone(), turns.clone(), at.clone()), &x);
         let burns = || gradient(stock::rope(x.clone(), cos.clone(), sin.clone()), &x);
         self.row("rope", format!("B {b}, T {t}, H {h}, D {d}"), Work::new(6 * b * t * h * d, 4 * b * t * h * d), ours, burns).await;
     }
@@ -351,13 +352,15 @@ impl<C: Fn() -> f64, T: FnMut(BenchRow)> Bench<'_, C, T> {
         Tensor::arange(0..n as i64, &self.device)
     }
 
-    fn angles(&self, [b, t]: [usize; 2], d: usize) -> [Tensor<3>; 2] {
-        [(); 2].map(|()| self.random([b, t, d / 2]).detach())
+    /// Of every position cosines and sines, and every token's position.
+    fn angles(&self, [b, t]: [usize; 2], d: usize) -> (Tensor<2>, Tensor<2, Int>) {
+        let rows = Tensor::arange(0..t as i64, &self.device).reshape([1, t]).repeat_dim(0, b);
+        (self.random([t, d]).detach(), rows)
     }
 
     fn positions(&self, [b, t]: [usize; 2], d: usize) -> Positions {
-        let ([cos, sin], (first, last)) = (self.angles([b, t], d), causal([b, t], &self.device));
-        Positions { cos, sin, first, last }
+        let ((turns, at), (first, last)) = (self.angles([b, t], d), causal([b, t], &self.device));
+        Positions { turns, at, first, last }
     }
 
     /// Each side by itself, for its memory, then all sides and the ceilings in turn.

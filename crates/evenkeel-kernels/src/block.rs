@@ -128,9 +128,10 @@ impl Block {
 /// What a query sees and the angles of its position.
 #[derive(Clone, Debug)]
 pub struct Positions {
-    /// cos and sin `[B,T,E/2]`; not read by GPT-2.
-    pub cos: Tensor<3>,
-    pub sin: Tensor<3>,
+    /// Of every position E/2 cosines and as many sines `[P,E]`; not read by GPT-2.
+    pub turns: Tensor<2>,
+    /// The position of each query `[B,T]`; not read by GPT-2.
+    pub at: Tensor<2, Int>,
     /// First and last key of each query `[B,T]`, see [`crate::attention`].
     pub first: Tensor<2, Int>,
     pub last: Tensor<2, Int>,
@@ -147,12 +148,12 @@ pub struct Positions {
 /// Source: Touvron et al. 2023 (Llama), Radford et al. 2019 (GPT-2).
 pub fn block(x: Tensor<2>, weights: Tensor<1>, positions: &Positions, block: &Block, recompute: bool) -> Tensor<2> {
     check_operands(&x, &weights, positions, block);
-    let Positions { cos, sin, first, last } = positions.clone();
+    let Positions { turns, at, first, last } = positions.clone();
     Tensor::from_dispatch(Dispatch::block(
         x.into_dispatch(),
         weights.into_dispatch(),
-        cos.into_dispatch(),
-        sin.into_dispatch(),
+        turns.into_dispatch(),
+        at.into_dispatch(),
         first.into_dispatch(),
         last.into_dispatch(),
         *block,
@@ -182,12 +183,12 @@ pub fn block_cached(
     check("block_cached", "keys", &keys, [("B", b), ("S", s), ("K", block.num_kv_heads), ("E", block.head_dim)]);
     check("block_cached", "values", &values, [("B", b), ("S", s), ("K", block.num_kv_heads), ("E", block.head_dim)]);
     assert!(start + t <= s, "block_cached: columns {start} + {t} do not fit S = {s}");
-    let Positions { cos, sin, first, last } = positions.clone();
+    let Positions { turns, at, first, last } = positions.clone();
     let (y, keys, values) = Dispatch::block_cached(
         x.inner().into_dispatch(),
         weights.inner().into_dispatch(),
-        cos.inner().into_dispatch(),
-        sin.inner().into_dispatch(),
+        turns.inner().into_dispatch(),
+        at.inner().into_dispatch(),
         first.inner().into_dispatch(),
         last.inner().into_dispatch(),
         keys.into_dispatch(),
@@ -205,8 +206,8 @@ fn check_operands(x: &Tensor<2>, weights: &Tensor<1>, positions: &Positions, blo
     check("block", "last", &positions.last, [("B", b), ("T", t)]);
     if block.is_llama() {
         assert!(block.head_dim.is_multiple_of(2), "block: E = {} must be even to be rotated", block.head_dim);
-        check("block", "cos", &positions.cos, [("B", b), ("T", t), ("E/2", block.head_dim / 2)]);
-        check("block", "sin", &positions.sin, [("B", b), ("T", t), ("E/2", block.head_dim / 2)]);
+        check("block", "turns", &positions.turns, [("P", positions.turns.dims()[0]), ("E", block.head_dim)]);
+        check("block", "at", &positions.at, [("B", b), ("T", t)]);
     }
     assert!(block.num_heads.is_multiple_of(block.num_kv_heads), "block: H must be a multiple of K");
     assert!(block.head_dim <= crate::attention::MAX_HEAD_DIM, "block: E = {} is over the largest head dimension", block.head_dim);
@@ -296,7 +297,7 @@ impl<B: RawKernels> Operands<B> {
     }
 
     fn rotated(&self, x: FloatTensor<B>, direction: f32) -> FloatTensor<B> {
-        B::rope_rotate(x, self.angles.0.clone(), self.angles.1.clone(), direction)
+        B::rope_rotate(x, self.angles.clone(), direction)
     }
 
     /// Queries, and keys and values or the whole cache with them in it.
@@ -464,13 +465,12 @@ impl<B: RawKernels> Backward<B, 2> for BlockBackward {
 pub(crate) fn differentiable<B: RawKernels, C: CheckpointStrategy>(
     x: FloatTensor<Autodiff<B, C>>,
     weights: FloatTensor<Autodiff<B, C>>,
-    angles: [FloatTensor<Autodiff<B, C>>; 2],
+    (turns, positions): (FloatTensor<Autodiff<B, C>>, IntTensor<B>),
     [first, last]: [IntTensor<B>; 2],
     block: Block,
     recompute: bool,
 ) -> FloatTensor<Autodiff<B, C>> {
-    let [cos, sin] = angles.map(|table| table.into_primitive());
-    let operands = |weights| Operands::<B> { weights, angles: (cos, sin), first, last, block };
+    let operands = |weights| Operands::<B> { weights, angles: (turns.into_primitive(), positions), first, last, block };
     match BlockBackward.prepare::<C>([x.node(), weights.node()]).compute_bound().stateful() {
         OpsKind::Tracked(mut prep) => {
             let nodes = [prep.checkpoint(&x), prep.checkpoint(&weights)];

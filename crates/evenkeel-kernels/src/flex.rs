@@ -259,17 +259,17 @@ impl RawKernels for Flex {
         tensor(activation::gelu_backward(x.get(), dout.get()), shape)
     }
 
-    fn rope_rotate(x: FlexTensor, cos: FlexTensor, sin: FlexTensor, direction: f32) -> FlexTensor {
+    fn rope_rotate(x: FlexTensor, (turns, positions): Angles<Self>, direction: f32) -> FlexTensor {
         let shape = x.shape();
         let [_, _, heads, d] = shape.dims();
-        let [x, cos, sin] = [x, cos, sin].map(Floats::new);
-        tensor(rope::rotate(x.get(), cos.get(), sin.get(), heads, d / 2, direction), shape)
+        let ([x, turns], positions) = ([x, turns].map(Floats::new), ints(positions));
+        tensor(rope::rotate(x.get(), (turns.get(), positions.as_slice()), heads, d / 2, direction), shape)
     }
 
     fn split(qkv: FlexTensor, angles: Option<Angles<Self>>, heads: Heads, cache: Option<Cache<Self>>) -> [FlexTensor; 3] {
         let Heads { batch, time, queries, keys: kv, dim } = heads;
-        let (qkv, angles) = (Floats::new(qkv), angles.map(|(cos, sin)| (Floats::new(cos), Floats::new(sin))));
-        let angles = angles.as_ref().map(|(cos, sin)| (cos.get(), sin.get()));
+        let (qkv, angles) = (Floats::new(qkv), angles.map(|(turns, positions)| (Floats::new(turns), ints(positions))));
+        let angles = angles.as_ref().map(|(turns, positions)| (turns.get(), positions.as_slice()));
         let [q, k, v] = rope::split(qkv.get(), angles, [queries, kv], dim);
         let [k, v] = [k, v].map(|x| tensor(x, [batch, time, kv, dim]));
         let [k, v] = match cache {
@@ -282,8 +282,8 @@ impl RawKernels for Flex {
     fn merge(dq: FlexTensor, dk: FlexTensor, dv: FlexTensor, angles: Option<Angles<Self>>, heads: Heads) -> FlexTensor {
         let Heads { batch, time, queries, keys: kv, dim } = heads;
         let [dq, dk, dv] = [dq, dk, dv].map(Floats::new);
-        let angles = angles.map(|(cos, sin)| (Floats::new(cos), Floats::new(sin)));
-        let angles = angles.as_ref().map(|(cos, sin)| (cos.get(), sin.get()));
+        let angles = angles.map(|(turns, positions)| (Floats::new(turns), ints(positions)));
+        let angles = angles.as_ref().map(|(turns, positions)| (turns.get(), positions.as_slice()));
         let d_qkv = rope::merge([dq.get(), dk.get(), dv.get()], angles, [queries, kv], dim);
         tensor(d_qkv, [batch * time, (queries + 2 * kv) * dim])
     }
@@ -383,8 +383,8 @@ impl Untracked for Flex {
     fn block_cached(
         x: FlexTensor,
         weights: FlexTensor,
-        cos: FlexTensor,
-        sin: FlexTensor,
+        turns: FlexTensor,
+        positions: FlexTensor,
         first: FlexTensor,
         last: FlexTensor,
         keys: FlexTensor,
@@ -392,7 +392,7 @@ impl Untracked for Flex {
         start: usize,
         block: Block,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
-        forward_cached::<Self>(x, &Operands { weights, angles: (cos, sin), first, last, block }, Cache { keys, values, start })
+        forward_cached::<Self>(x, &Operands { weights, angles: (turns, positions), first, last, block }, Cache { keys, values, start })
     }
 
     fn draw(

@@ -411,13 +411,13 @@ impl RawKernels for CubeBackend {
         dx
     }
 
-    fn rope_rotate(x: CubeTensor, cos: CubeTensor, sin: CubeTensor, direction: f32) -> CubeTensor {
-        let [x, cos, sin] = [x, cos, sin].map(floats);
+    fn rope_rotate(x: CubeTensor, (turns, positions): Angles<Self>, direction: f32) -> CubeTensor {
+        let ([x, turns], positions) = ([x, turns].map(floats), ints(positions));
         let [b, t, h, d] = x.meta.shape().dims();
         let out = empty(&x, [b, t, h, d]);
         let (half, width) = (d / 2, width(&[d / 2]));
         let rest = [h as u32, (half / width) as u32, direction.to_bits()];
-        launch_words(&ROPE_ROTATE, width, &[], &[&x, &cos, &sin, &out], b * t * h * half, &rest);
+        launch_words(&ROPE_ROTATE, width, &[], &[&x, &turns, &positions, &out], b * t * h * half, &rest);
         out
     }
 
@@ -430,10 +430,10 @@ impl RawKernels for CubeBackend {
             None => (empty(&qkv, [batch, time, kv, dim]), empty(&qkv, [batch, time, kv, dim]), 0),
         };
         let [_, columns, _, _] = k.meta.shape().dims();
-        let (rotated, [cos, sin]) = or_none(angles, &qkv);
+        let (rotated, [turns, positions]) = or_none(angles, &qkv);
         let width = head_width(dim, rotated);
         let rest = [time, queries, kv, dim / width, columns, start].map(|x| x as u32);
-        launch_words(&ROPE_SPLIT, width, &[rotated], &[&qkv, &cos, &sin, &q, &k, &v], qkv.meta.num_elements(), &rest);
+        launch_words(&ROPE_SPLIT, width, &[rotated], &[&qkv, &turns, &positions, &q, &k, &v], qkv.meta.num_elements(), &rest);
         [q, k, v]
     }
 
@@ -441,10 +441,10 @@ impl RawKernels for CubeBackend {
         let [dq, dk, dv] = [dq, dk, dv].map(floats);
         let Heads { batch, time, queries, keys: kv, dim } = heads;
         let d_qkv = empty(&dq, [batch * time, (queries + 2 * kv) * dim]);
-        let (rotated, [cos, sin]) = or_none(angles, &dq);
+        let (rotated, [turns, positions]) = or_none(angles, &dq);
         let width = head_width(dim, rotated);
         let rest = [queries, kv, dim / width].map(|x| x as u32);
-        launch_words(&ROPE_MERGE, width, &[rotated], &[&dq, &dk, &dv, &cos, &sin, &d_qkv], d_qkv.meta.num_elements(), &rest);
+        launch_words(&ROPE_MERGE, width, &[rotated], &[&dq, &dk, &dv, &turns, &positions, &d_qkv], d_qkv.meta.num_elements(), &rest);
         d_qkv
     }
 
@@ -494,10 +494,10 @@ fn or_unread(tensor: Option<CubeTensor>, like: &CubeTensor) -> CubeTensor {
     tensor.map_or_else(|| empty(like, [WIDE]), floats)
 }
 
-/// The value of `ROTATED` and its two tables.
+/// The value of `ROTATED`, and its angles.
 fn or_none(angles: Option<Angles<CubeBackend>>, like: &CubeTensor) -> ((&'static str, u32), [CubeTensor; 2]) {
     match angles {
-        Some((cos, sin)) => (("ROTATED", 1), [cos, sin].map(floats)),
+        Some((turns, positions)) => (("ROTATED", 1), [floats(turns), ints(positions)]),
         None => (("ROTATED", 0), [(); 2].map(|()| empty(like, [WIDE]))),
     }
 }

@@ -163,8 +163,8 @@ impl Inputs {
 
     fn rope(&self) -> Tensor<1> {
         let x = self.smooth([2, 5, 3, 8], 0.1, 1.0);
-        let [cos, sin] = [0.2, 0.3].map(|phase| self.smooth([2, 5, 4], phase, 1.0).detach());
-        with_gradients(rope(x.clone(), cos, sin), |g| [g.of(&x)])
+        let (turns, positions) = (self.smooth([6, 8], 0.2, 1.0).detach(), self.ints([2, 5], |i| (i * 7 % 6) as i32));
+        with_gradients(rope(x.clone(), turns, positions), |g| [g.of(&x)])
     }
 
     /// An update whose gradient is clipped.

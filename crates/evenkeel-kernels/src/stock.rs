@@ -177,7 +177,14 @@ pub fn gelu(x: Tensor<2>) -> Tensor<2> {
     gelu_approximate(x)
 }
 
-/// As [`crate::rope`].
+/// cos and sin `[B,T,D/2]` of the angles that [`crate::rope`] looks up itself.
+pub fn angles(turns: Tensor<2>, positions: Tensor<2, Int>) -> [Tensor<3>; 2] {
+    let ([b, t], [_, d]) = (positions.dims(), turns.dims());
+    let rows = turns.select(0, positions.reshape([b * t])).reshape([b, t, d]);
+    [0, d / 2].map(|first| rows.clone().narrow(2, first, d / 2))
+}
+
+/// As [`crate::rope`], of angles that were looked up.
 pub fn rope(x: Tensor<4>, cos: Tensor<3>, sin: Tensor<3>) -> Tensor<4> {
     let [b, t, _, d] = x.dims();
     let (cos, sin) = (cos.reshape([b, t, 1, d / 2]), sin.reshape([b, t, 1, d / 2]));
@@ -267,7 +274,11 @@ fn with_keys(
             let rows = part.reshape([b * t * heads, e]);
             part = rms_norm(rows, vector(at[norm], e), block.eps).reshape([b, t, heads, e]);
         }
-        if gpt2 { part } else { rope(part, positions.cos.clone(), positions.sin.clone()) }
+        if gpt2 {
+            return part;
+        }
+        let [cos, sin] = angles(positions.turns.clone(), positions.at.clone());
+        rope(part, cos, sin)
     };
     let (q, [k, v]) = (turned(0, h, 0), seen(turned(h, kv, 1), qkv.clone().narrow(2, h + kv, kv)));
     let scale = (e as f32).sqrt().recip();

@@ -9,12 +9,11 @@ use super::Model;
 use super::cache::KvCache;
 use super::config::Arch;
 use super::input::Input;
-use super::rope::RopeTable;
 
 /// Hidden states after the final norm. → [N, D].
 pub fn hidden(model: &Model, input: &Input, mut cache: Option<&mut KvCache>) -> Tensor<2> {
     let shape = model.config.block();
-    let positions = positions(model.rope.as_ref(), input);
+    let positions = positions(model.turns.as_ref(), input);
     let mut x_nd = embed(model, input);
     for layer in 0..model.config.num_layers {
         let weights = model.params.segments()[model.config.block_segment(layer)].value.clone();
@@ -62,10 +61,7 @@ fn embed(model: &Model, input: &Input) -> Tensor<2> {
 }
 
 /// What the blocks read besides weights. GPT-2 learns its positions and reads no angles.
-fn positions(rope: Option<&RopeTable>, input: &Input) -> Positions {
-    let [cos, sin] = match rope {
-        Some(table) => table.rows(input.positions.clone()),
-        None => [(); 2].map(|()| Tensor::from_data([[[0.0f32]]], &input.ids.device())),
-    };
-    Positions { cos, sin, first: input.first.clone(), last: input.last.clone() }
+fn positions(turns: Option<&Tensor<2>>, input: &Input) -> Positions {
+    let turns = turns.cloned().unwrap_or_else(|| Tensor::from_data([[0.0f32]], &input.ids.device()));
+    Positions { turns, at: input.positions.clone(), first: input.first.clone(), last: input.last.clone() }
 }

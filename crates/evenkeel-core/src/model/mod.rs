@@ -43,7 +43,7 @@ pub struct Model {
     pub params: Params,
     pub head: Head,
     /// Rotary table; absent in GPT-2.
-    rope: Option<rope::RopeTable>,
+    turns: Option<Tensor<2>>,
     /// The gradient pass computes each block once more instead of keeping its activations: slower, in less memory.
     pub gradient_checkpointing: bool,
 }
@@ -59,8 +59,8 @@ impl Model {
     /// A model of given parameters, which must be those of the layout.
     pub(crate) fn from_params(config: ModelConfig, params: Params, head: Head) -> Self {
         let device = device_of(&params);
-        let rope = (config.arch != Arch::Gpt2).then(|| rope::RopeTable::new(&config, &device.inner()));
-        Self { config, params, head, rope, gradient_checkpointing: false }
+        let turns = (config.arch != Arch::Gpt2).then(|| rope::turns(&config, &device.inner()));
+        Self { config, params, head, turns, gradient_checkpointing: false }
     }
 
     /// Hidden states after the final norm. → [B·T, D].

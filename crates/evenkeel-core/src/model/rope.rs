@@ -1,41 +1,22 @@
 //! Rotary positions, rotate-half convention. Source: Su et al. 2021 (RoFormer), as transformers lays it out.
 //!
-//! Shape letters: B batch, T time, P positions, H heads, D head size, E = D/2.
+//! Shape letters: P positions, D head size.
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 
 use super::config::{ModelConfig, RopeStretch};
 use super::fields::Fields;
 use crate::Result;
 
-/// cos and sin of every position, computed on the host in f64 once per model. Both [P, E].
-#[derive(Debug, Clone)]
-pub struct RopeTable {
-    cos_pe: Tensor<2>,
-    sin_pe: Tensor<2>,
-}
-
-impl RopeTable {
-    pub fn new(config: &ModelConfig, device: &Device) -> Self {
-        let frequencies = frequencies(config);
-        let size = [config.max_positions, frequencies.len()];
-        let table = |f: fn(f64) -> f64| {
-            let angles = (0..size[0]).flat_map(|p| frequencies.iter().map(move |w| p as f64 * w));
-            let values: Vec<f32> = angles.map(|angle| f(angle) as f32).collect();
-            Tensor::from_data(TensorData::new(values, size), device)
-        };
-        Self { cos_pe: table(f64::cos), sin_pe: table(f64::sin) }
-    }
-
-    /// positions [B, T] → cos and sin to rotate with, both [B, T, E].
-    pub fn rows(&self, positions_bt: Tensor<2, Int>) -> [Tensor<3>; 2] {
-        let [b, t] = positions_bt.dims();
-        let positions_n = positions_bt.reshape([b * t]);
-        [&self.cos_pe, &self.sin_pe].map(|table| {
-            let [_, e] = table.dims();
-            table.clone().select(0, positions_n.clone()).reshape([b, t, e])
-        })
-    }
+/// Cosines and sines of every position's angles, computed on the host in f64 once per model: what [`evenkeel_kernels::rope`] turns by. → [P, D]
+pub fn turns(config: &ModelConfig, device: &Device) -> Tensor<2> {
+    let frequencies = frequencies(config);
+    let of_position = |position: usize| -> Vec<f32> {
+        let angles = frequencies.iter().map(|frequency| position as f64 * frequency);
+        angles.clone().map(f64::cos).chain(angles.map(f64::sin)).map(|turn| turn as f32).collect()
+    };
+    let values: Vec<f32> = (0..config.max_positions).flat_map(of_position).collect();
+    Tensor::from_data(TensorData::new(values, [config.max_positions, 2 * frequencies.len()]), device)
 }
 
 /// θ^(−2i/D) for i < D/2, stretched where the model says so.

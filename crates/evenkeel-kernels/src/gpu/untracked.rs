@@ -141,8 +141,8 @@ impl Untracked for CubeBackend {
     fn block_cached(
         x: CubeTensor,
         weights: CubeTensor,
-        cos: CubeTensor,
-        sin: CubeTensor,
+        turns: CubeTensor,
+        positions: CubeTensor,
         first: CubeTensor,
         last: CubeTensor,
         keys: CubeTensor,
@@ -150,7 +150,7 @@ impl Untracked for CubeBackend {
         start: usize,
         block: Block,
     ) -> (CubeTensor, CubeTensor, CubeTensor) {
-        forward_cached::<Self>(x, &Operands { weights, angles: (cos, sin), first, last, block }, Cache { keys, values, start })
+        forward_cached::<Self>(x, &Operands { weights, angles: (turns, positions), first, last, block }, Cache { keys, values, start })
     }
 
     fn draw(

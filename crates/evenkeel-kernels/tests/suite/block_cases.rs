@@ -385,18 +385,29 @@ fn run_activation([n, inputs, outputs]: [usize; 3], device: &Device, activation:
     vec![Output { name: "dx", values: read(x.grad(&grads).expect("a gradient")) }, Output { name: "out", values: read(out) }]
 }
 
+/// Of `positions` positions d/2 cosines and as many sines, of any angles.
+fn turns(numbers: &mut Numbers, positions: usize, d: usize, device: &Device) -> Tensor<2> {
+    let angles = numbers.many(positions * (d / 2), 3.0);
+    let [cos, sin] = [f32::cos, f32::sin].map(|f| {
+        let of_all: Vec<_> = angles.iter().map(|&angle| f(angle)).collect();
+        floats(&of_all, [positions, d / 2], device)
+    });
+    Tensor::cat(vec![cos, sin], 1)
+}
+
 fn run_rope([t, h, d]: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
     let device = device.clone().autodiff();
     let mut numbers = Numbers::new(14);
     let x = floats(&numbers.many(t * h * d, 2.0), [1, t, h, d], &device).require_grad();
-    let angles = numbers.many(t * d / 2, 3.0);
-    let [cos, sin] = [f32::cos, f32::sin].map(|f| {
-        let table: Vec<_> = angles.iter().map(|&angle| f(angle)).collect();
-        floats::<3>(&table, [1, t, d / 2], &device)
-    });
+    let turns = turns(&mut numbers, t, d, &device);
+    let positions: Vec<i32> = (0..t).map(|token| (token * 7 % t) as i32).collect();
+    let positions = ints(&positions, [1, t], &device);
     let out: Tensor<4> = match maths {
-        Maths::Ours => rope(x.clone(), cos, sin),
-        Maths::Stock => stock::rope(x.clone(), cos, sin),
+        Maths::Ours => rope(x.clone(), turns, positions),
+        Maths::Stock => {
+            let [cos, sin] = stock::angles(turns, positions);
+            stock::rope(x.clone(), cos, sin)
+        }
     };
     let dout = floats(&numbers.many(t * h * d, 1.0), [1, t, h, d], &device);
     let grads = (out.clone() * dout).sum().backward();
@@ -502,14 +513,17 @@ fn run_block([b, t, split]: [usize; 3], block: Block, sharpness: f32, maths: Mat
     let sharpened = (block.num_heads + block.num_kv_heads) * block.head_dim * d;
     weights[places.qkv.weight..][..sharpened].iter_mut().for_each(|x| *x *= sharpness);
     let weights = floats(&weights, [places.len], &device).require_grad();
-    let angles = numbers.many(b * t * (block.head_dim / 2), 3.0);
+    // The last token's position is the first.
+    let turns = turns(&mut numbers, b * t, block.head_dim, &device).flip([0]);
     let positions = |columns: std::ops::Range<usize>| {
-        let half = block.head_dim / 2;
-        let rows = |values: Vec<f32>| floats::<3>(&values, [b, t, half], &device).narrow(1, columns.start, columns.len());
         let each = |f: &dyn Fn(usize) -> i32| -> Vec<i32> { (0..b).flat_map(|_| columns.clone().map(f)).collect() };
         Positions {
-            cos: rows(angles.iter().map(|x| x.cos()).collect()),
-            sin: rows(angles.iter().map(|x| x.sin()).collect()),
+            turns: turns.clone(),
+            at: ints(&(0..b * t).map(|token| (b * t - 1 - token) as i32).collect::<Vec<_>>(), [b, t], &device).narrow(
+                1,
+                columns.start,
+                columns.len(),
+            ),
             // Two documents in one row.
             first: ints(&each(&|i| if i >= 2 { 2 } else { 0 }), [b, columns.len()], &device),
             last: ints(&each(&|i| i as i32), [b, columns.len()], &device),

@@ -140,7 +140,7 @@ pub const BLOCK_DEFECTS: &[Defect] = &[
     defect("cubic term forgotten", "activation/gelu_forward", " + 0.044715 * z * z * z", ""),
     defect("slope of the angle", "activation/gelu_backward", " * (1.0 + 0.134145 * z * z)", ""),
     defect("wrong direction", "rope/rotate", " * bitcast<f32>(params[3])", ""),
-    defect("angle of another token", "rope/rotate", "head / params[1] * half", "head % params[1] * half"),
+    defect("angle of another token", "rope/rotate", "positions[head / params[1]]", "positions[head % params[1]]"),
     defect("column of another word", "gather/forward", "row * d + at % d", "row * d + at % d * 0u"),
     defect("last row out of reach", "gather/forward", "i32(params[2]) - 1", "max(i32(params[2]) - 2, 0)"),
     defect("last of a row forgotten", "gather/backward", "i < starts[at / d + 1u];", "i < starts[at / d + 1u] - 1;"),
