@@ -179,3 +179,31 @@ fn method(state: &mut State, value: &Value, name: &str, arguments: &[Value]) -> 
     }
     minijinja_contrib::pycompat::unknown_method_callback(state, value, name, arguments)
 }
+
+#[cfg(test)]
+mod tests {
+    use minijinja::context;
+
+    use super::*;
+
+    /// One of everything that jumps, and of everything that makes a value, from the fuzzer's corpus.
+    #[test]
+    fn a_changed_template_says_what_it_said() {
+        let seed = include_bytes!("../../../../fuzz/corpus/text/values");
+        let source = std::str::from_utf8(seed).unwrap().split('\0').next_back().unwrap();
+        let source = source.replace("{% generation %}", "{% filter lower %}").replace("{% endgeneration %}", "{% endfilter %}");
+        let arguments = |last: &str| {
+            let message = |role: &str| context! { role => role, content => " Who? " };
+            context! { messages => [message("user"), message("system"), message(last)], add_generation_prompt => last == "user" }
+        };
+        let mut plain = Environment::new();
+        plain.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        plain.add_template(NAME, &source).unwrap();
+        let bounded = Bounded::new(Environment::new(), &source, SyntaxConfig::default(), 1 << 20).unwrap();
+        for last in ["user", "assistant"] {
+            let said = plain.get_template(NAME).unwrap().render(arguments(last)).unwrap();
+            assert_eq!(bounded.render(arguments(last)).unwrap(), said);
+            assert!(said.contains("123") && said.contains("    1 É"), "{said}");
+        }
+    }
+}
