@@ -274,6 +274,9 @@ impl Task {
                 generate(policy, prompts, &sampling, &seeds, &mut |_, _| {}).await?;
             }
             Prepared::Ppo(trainer) => {
+                if step == 1 {
+                    compile_ahead(trainer, &mut |_| {}).await?;
+                }
                 let rollout = trainer.rollout(step).await?;
                 // Waits for the models.
                 rollout.logprobs().await?;

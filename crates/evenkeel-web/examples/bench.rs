@@ -2,7 +2,7 @@
 //! `tools/stock-burn` is in burn's own operations, with the same commands and answers.
 //!
 //! `prepare sft|dpo|ppo S|M` and `prepare rollout S|M ROWS` answer `{"ready":true}`, `step` answers `{"ms":…,"loss":…}` (the loss is null
-//! where there is not one), and what fails answers `{"error":"…"}`. `endurance sft|ppo STEPS` answers with a row as `evenkeel bench endurance
+//! where there is not one), `begin sft|ppo` prepares the tiny model of `endurance`, and what fails answers `{"error":"…"}`. `endurance sft|ppo STEPS` answers with a row as `evenkeel bench endurance
 //! --json` prints it.
 
 #![forbid(unsafe_code)]
@@ -32,6 +32,10 @@ mod contender {
     pub struct Contender {
         device: Device,
         task: Option<Task>,
+    }
+
+    fn named(long: &str) -> Result<Long, String> {
+        Long::ALL.into_iter().find(|of| of.name() == long).ok_or_else(|| format!("{long}: sft or ppo?"))
     }
 
     #[wasm_bindgen]
@@ -73,6 +77,10 @@ mod contender {
                     let taken = task.step(&|| 1e3 * browser::seconds()).await.map_err(|error| error.to_string())?;
                     Ok(json!({ "ms": taken.ms, "loss": taken.loss }))
                 }
+                ("begin", long) => {
+                    self.task = Some(named(long)?.begin(&self.device).await.map_err(|error| error.to_string())?);
+                    Ok(json!({ "ready": true }))
+                }
                 ("endurance", run) => self.endure(run).await,
                 _ => Err(format!("unknown command {command}")),
             }
@@ -80,7 +88,7 @@ mod contender {
 
         async fn endure(&self, run: &str) -> Result<Value, String> {
             let (name, steps) = run.split_once(' ').ok_or("endurance of what, and how many steps?")?;
-            let of = Long::ALL.into_iter().find(|of| of.name() == name).ok_or("endurance of sft or ppo?")?;
+            let of = named(name)?;
             let steps = steps.parse().map_err(|_| format!("{steps} is no number of steps"))?;
             // The module's memory never shrinks: what it has is the most that it had.
             let memory = || Some((core::arch::wasm32::memory_size(0) as u64) << 16);

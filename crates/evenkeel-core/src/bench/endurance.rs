@@ -45,7 +45,11 @@ impl Long {
         }
     }
 
-    async fn begin(self, device: &Device) -> Result<Task> {
+    /// Its tiny model, before the first step.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`].
+    pub async fn begin(self, device: &Device) -> Result<Task> {
         let model = BenchModel::tiny();
         let prepared = match self {
             Self::Sft => Prepared::Sft(model.sft(device)),

@@ -62,6 +62,21 @@ pub async fn generate(
     }
 }
 
+/// The launches of [`generate`] while nothing is computed: the prompts, and two tokens.
+///
+/// # Errors
+/// As [`generate`]'s, over its input.
+pub(crate) fn rehearse(model: &Model, prompts: &[Vec<u32>], sampling: &Sampling) -> Result<()> {
+    check(model, prompts, sampling)?;
+    let seeds = vec![0; prompts.len()];
+    let mut batch = Batch::new(model.frozen(), prompts, sampling, &seeds);
+    let first_bv = batch.read_prompts();
+    batch.draw(first_bv);
+    let second_bv = batch.step();
+    batch.draw(second_bv);
+    Ok(())
+}
+
 fn check(model: &Model, prompts: &[Vec<u32>], sampling: &Sampling) -> Result<()> {
     if model.head == Head::Score {
         return Err(Error::input("model", "is a reward or value model, which writes no text", "give a *ForCausalLM model"));

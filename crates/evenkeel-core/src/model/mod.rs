@@ -22,6 +22,7 @@ use sha2::{Digest, Sha256};
 
 pub use cache::KvCache;
 pub use config::{Arch, Head, ModelConfig, RopeStretch, SUPPORTED};
+pub(crate) use generate::rehearse as rehearse_generation;
 pub use generate::{Completion, generate};
 pub use hf::{ModelFiles, NamedFiles, Pretrained, load, load_text, save};
 pub(crate) use hf::{WEIGHTS, save_beside};

@@ -6,14 +6,11 @@ use crate::Result;
 use crate::event::Event;
 
 /// Where pipelines are compiled ahead ([`evenkeel_kernels::compile_ahead`]), compiles those of a step of `trainer`, which is afterwards as it
-/// was. Nothing is done for a trainer that reads within a step.
+/// was.
 ///
 /// # Errors
-/// As [`Trainer::launch`].
+/// As [`Trainer::rehearse`].
 pub(crate) async fn compile_ahead<T: Trainer>(trainer: &mut T, say: &mut dyn FnMut(Event)) -> Result<()> {
-    if !T::LAUNCHES_AT_ONCE {
-        return Ok(());
-    }
     let mark = Mark::of(trainer);
     // Held on to, they are not updated in place.
     let kept: Vec<_> = (trainer.parts().into_iter())
@@ -23,8 +20,8 @@ pub(crate) async fn compile_ahead<T: Trainer>(trainer: &mut T, say: &mut dyn FnM
         })
         .collect();
     let tell = &mut |done, total| say(Event::Compiling { done, total });
-    let Some(launched) = evenkeel_kernels::compile_ahead(trainer.launch(1), tell).await else { return Ok(()) };
-    drop(launched?);
+    let Some(rehearsed) = evenkeel_kernels::compile_ahead(trainer.rehearse(), tell).await else { return Ok(()) };
+    rehearsed?;
     for ((_, model, optimizer), (weights, before)) in trainer.parts().into_iter().zip(kept) {
         *optimizer = before;
         for (segment, weights) in model.params.segments_mut().iter_mut().zip(weights) {

@@ -23,13 +23,15 @@ use crate::text::Text;
 /// What the loop needs of a trainer. Futures need not be `Send`: one thread owns the device.
 #[expect(async_fn_in_trait, reason = "one thread owns the device, natively and in the browser's worker")]
 pub trait Trainer {
-    /// Whether [`Trainer::launch`] reads nothing from the device.
-    const LAUNCHES_AT_ONCE: bool = true;
-
     /// Optimiser steps (PPO: iterations) of the whole run.
     fn total_steps(&self) -> u64;
     /// Sets step `step`, counted from 1, on its way. Steps are launched in order; what they came to may be asked for later.
     async fn launch(&mut self, step: u64) -> Result<Pending>;
+    /// Makes the launches of a step while nothing is computed, so that whatever is read means nothing. What it changes is put back by the caller: of
+    /// [`Trainer::parts`] and [`Trainer::counters`].
+    async fn rehearse(&mut self) -> Result<()> {
+        self.launch(1).await.map(drop)
+    }
     /// Does step `step` and waits for it.
     async fn step(&mut self, step: u64) -> Result<Metrics> {
         self.launch(step).await?.metrics().await

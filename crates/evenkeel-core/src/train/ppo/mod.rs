@@ -204,11 +204,13 @@ fn same_vocabulary(place: &str, policy: &Model, other: &Model) -> Result<()> {
 }
 
 impl Trainer for PpoTrainer {
-    /// The lengths of the answers decide what is launched next.
-    const LAUNCHES_AT_ONCE: bool = false;
-
     fn total_steps(&self) -> u64 {
         self.order.total_steps(&self.recipe.training)
+    }
+
+    /// What is read decides what is launched next; here every answer is as long as may be.
+    async fn rehearse(&mut self) -> Result<()> {
+        self.rehearse_iteration().await
     }
 
     async fn launch(&mut self, step: u64) -> Result<Pending> {

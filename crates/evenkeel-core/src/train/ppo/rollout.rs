@@ -7,8 +7,8 @@ use super::experience::{Said, ranges};
 use super::{Critic, Episode, Experience, PpoTrainer, RewardSource, Rollout};
 use crate::data::batch::Batch;
 use crate::data::{Prompt, Sequence};
-use crate::error::Result;
-use crate::model::{Completion, Model, Sampling, generate};
+use crate::error::{Error, Result};
+use crate::model::{Completion, Model, Sampling, generate, rehearse_generation};
 use crate::recipe::KlEstimator;
 use crate::rng;
 use crate::train::forward::{Placed, end_scores, floats, read, token_stats};
@@ -38,17 +38,7 @@ impl PpoTrainer {
         let ids: Vec<Vec<u32>> = prompts.iter().map(|p| p.ids.clone()).collect();
         let mut generator = rng::stream(self.recipe.seed, purpose, index);
         let seeds: Vec<u64> = prompts.iter().map(|_| rand::RngExt::random(&mut generator)).collect();
-        let sampling = Sampling {
-            max_new_tokens: self.config.response_length,
-            do_sample: true,
-            temperature: self.config.temperature as f32,
-            top_k: 0,
-            top_p: 1.0,
-            min_p: 0.0,
-            repetition_penalty: 1.0,
-            stop: self.stop.clone(),
-        };
-        let completions = generate(&policy, &ids, &sampling, &seeds, &mut |_, _| {}).await?;
+        let completions = generate(&policy, &ids, &self.sampling(), &seeds, &mut |_, _| {}).await?;
         let episode = |(prompt, completion): (&Prompt, Completion)| Episode {
             prompt: prompt.clone(),
             text: self.text.as_ref().map(|t| t.decode(&completion.ids, true)).unwrap_or_default(),
@@ -58,6 +48,48 @@ impl PpoTrainer {
         let episodes: Vec<Episode> = prompts.iter().zip(completions).map(episode).collect();
         let said = self.said(&policy, &episodes);
         Ok(Rollout { episodes, said })
+    }
+
+    fn sampling(&self) -> Sampling {
+        Sampling {
+            max_new_tokens: self.config.response_length,
+            do_sample: true,
+            temperature: self.config.temperature as f32,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+            stop: self.stop.clone(),
+        }
+    }
+
+    /// The launches of an iteration, of one epoch, with made-up responses; see [`crate::train::run::Trainer::rehearse`].
+    pub(super) async fn rehearse_iteration(&mut self) -> Result<()> {
+        let (policy, prompts) = (self.policy.frozen(), self.prompts(1));
+        let ids: Vec<Vec<u32>> = prompts.iter().map(|prompt| prompt.ids.clone()).collect();
+        rehearse_generation(&policy, &ids, &self.sampling())?;
+        let room = |prompt: &Prompt| policy.config.max_positions - prompt.ids.len();
+        let made_up = |prompt: Prompt| Episode {
+            response: vec![0; self.config.response_length.min(room(&prompt))],
+            prompt,
+            text: String::new(),
+            finished: false,
+        };
+        let episodes: Vec<Episode> = prompts.into_iter().map(made_up).collect();
+        let rollout = Rollout { said: self.said(&policy, &episodes), episodes };
+        if let RewardSource::Model(_) = self.reward {
+            self.raw_scores(&rollout).await?;
+        }
+        let scores = vec![(0.0, 0.0); rollout.episodes.len()];
+        let experience = self.advantages(rollout, &scores);
+        let epochs = std::mem::replace(&mut self.config.num_ppo_epochs, 1);
+        let updated = self.update(1, &experience).await;
+        self.config.num_ppo_epochs = epochs;
+        self.shown.clear();
+        match updated {
+            Err(Error::NonFinite { .. }) => Ok(()),
+            other => other.map(drop),
+        }
     }
 
     /// Rows per forward pass of the update; the rollout is read in the same portions.

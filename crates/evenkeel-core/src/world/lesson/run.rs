@@ -90,7 +90,8 @@ impl Lesson {
             Work::Sft(trainer) => compile_ahead(trainer, say).await?,
             Work::Reward(trainer) => compile_ahead(trainer, say).await?,
             Work::Dpo(trainer) => compile_ahead(trainer, say).await?,
-            Work::Collect(_) | Work::Ppo(_) | Work::Compare(_) => {}
+            Work::Ppo(ppo) => compile_ahead(&mut ppo.trainer, say).await?,
+            Work::Collect(_) | Work::Compare(_) => {}
         }
         Ok(run)
     }
