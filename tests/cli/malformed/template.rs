@@ -95,6 +95,10 @@ fn endless() -> Vec<Case> {
         let grows = format!("{{% set n = namespace(s=[1]) %}}{{% for i in range({times}) %}}{{% set n.s = {step} %}}{{% endfor %}}");
         case(name, &format!("{grows}{{{{ n.s | {shown} }}}}"))
     };
+    let again = |name: &str, step: &str, of: &str| {
+        let name = format!("{name} again and again");
+        case(&name, &format!("{{% set x = {of} %}}{{% for i in range(99999) %}}{{% set y = {step} %}}{{% endfor %}}"))
+    };
     let nested = |depth: usize, body: &str| {
         let open: String = (0..depth).map(|i| format!("{{% for i{i} in range(10000) %}}")).collect();
         format!("{open}{body}{}", "{% endfor %}".repeat(depth))
@@ -114,6 +118,10 @@ fn endless() -> Vec<Case> {
         grown("a slice of a slice", 99_999, "n.s[:]", "list"),
         grown("a list times one", 99_999, "n.s * 1", "list"),
         case("lists of many lists", "{{ ([[1] * 99999] * 99999) | tojson }}"),
+        case("lists of many lists as text", "{{ ([[1] * 99999] * 99999) ~ '' }}"),
+        again("a long list counted", "x.count(1)", "range(99999) | list"),
+        again("a long list as text", "x ~ ''", "range(99999) | list"),
+        again("a long text's last letter", "x[-1:]", "'a' * 20000000"),
         case("a macro that doubles a list", "{% macro f(x, n) %}{{ f([x, x], n - 1) if n else x ~ '' }}{% endmacro %}{{ f(1, 60) }}"),
         case("a field wider than anybody writes", "{{ '{:>10000000000}'.format(1) }}"),
         case(

@@ -30,30 +30,45 @@ pub struct Bounded<'t> {
     environment: Environment<'t>,
     instructions: Instructions<'t>,
     blocks: BTreeMap<&'t str, Instructions<'t>>,
+    /// What values may weigh together each time, and what is left of it.
+    fuel: u64,
+    left: Arc<AtomicU64>,
 }
 
 impl<'t> Bounded<'t> {
-    /// `environment` is without templates; `fuel` bounds its instructions and text, and once more what its values weigh together.
+    /// `environment` is without templates; each time that it is rendered `fuel` bounds instructions and text, and once more what its values weigh
+    /// together.
     ///
     /// # Errors
-    /// `source` is no template.
+    /// `source` is no template, or has a constant that takes too much.
     pub fn new(mut environment: Environment<'t>, source: &'t str, syntax: SyntaxConfig, fuel: u64) -> Result<Self, Error> {
         environment.set_fuel(Some(fuel));
         // No filter of Jinja's, and another way to add lists.
         environment.remove_filter("chain");
-        environment.set_unknown_method_callback(method);
         let left = Arc::new(AtomicU64::new(fuel));
-        environment.add_filter(WEIGH, move |value: Value| weigh(value, &left));
+        let [of_values, of_methods] = [left.clone(), left.clone()];
+        environment.add_filter(WEIGH, move |value: Value| weigh(value, &of_values));
+        environment.set_unknown_method_callback(move |state, value, name, arguments| {
+            weigh(value.clone(), &of_methods)?;
+            method(state, value, name, arguments)
+        });
         environment.add_filter(KEEP, keep);
         let config = TemplateConfig { syntax_config: syntax, default_auto_escape: Arc::new(|_| AutoEscape::None) };
         let compiled = CompiledTemplate::new(NAME, source, &config)?;
+        // What is put together while the template is read is a constant.
+        for instructions in compiled.blocks.values().chain([&compiled.instructions]) {
+            for constant in all(instructions).filter_map(|one| if let I::LoadConst(value) = one { Some(value) } else { None }) {
+                weigh(constant.clone(), &AtomicU64::new(fuel))?;
+            }
+        }
         let blocks = compiled.blocks.iter().map(|(name, block)| (*name, weighed(block))).collect();
-        Ok(Self { environment, instructions: weighed(&compiled.instructions), blocks })
+        Ok(Self { environment, instructions: weighed(&compiled.instructions), blocks, fuel, left })
     }
 
     /// # Errors
     /// What goes wrong in the template; [`ErrorKind::OutOfFuel`] where it takes too much.
     pub fn render(&self, arguments: Value) -> Result<String, Error> {
+        self.left.store(self.fuel, Ordering::Relaxed);
         let mut text = String::new();
         let mut out = make_string_output(&mut text);
         eval(&self.environment, &self.instructions, arguments, &self.blocks, &mut out, AutoEscape::None)?;
@@ -66,9 +81,13 @@ fn too_much() -> Error {
     Error::new(ErrorKind::OutOfFuel, "values are too large")
 }
 
+fn all<'a, 't>(instructions: &'a Instructions<'t>) -> impl Iterator<Item = &'a I<'t>> {
+    (0..).map_while(|i| instructions.get(i))
+}
+
 /// The same instructions, with the filters around each that needs one.
 fn weighed<'t>(instructions: &Instructions<'t>) -> Instructions<'t> {
-    let all: Vec<_> = (0..).map_while(|i| instructions.get(i)).map(|one| (filters(one), one)).collect();
+    let all: Vec<_> = all(instructions).map(|one| (filters(one), one)).collect();
     // Where each instruction is after the change with what precedes it, and where the end is.
     let mut places = vec![0];
     for ([before, after], _) in &all {
@@ -96,7 +115,9 @@ fn weighed<'t>(instructions: &Instructions<'t>) -> Instructions<'t> {
 
 /// What is to be done before and after an instruction.
 fn filters(instruction: &I) -> [&'static [I<'static>]; 2] {
-    const WEIGHING: &[I] = &[I::ApplyFilter(WEIGH, Some(1), UNCACHED)];
+    const WEIGHED: I = I::ApplyFilter(WEIGH, Some(1), UNCACHED);
+    const WEIGHING: &[I] = &[WEIGHED];
+    const WEIGHING_BOTH: &[I] = &[WEIGHED, I::Swap, WEIGHED, I::Swap];
     // The value lies below what it is put into.
     const KEEPING: &[I] = &[I::Swap, I::ApplyFilter(KEEP, Some(1), UNCACHED), I::Swap];
     match instruction {
@@ -111,10 +132,20 @@ fn filters(instruction: &I) -> [&'static [I<'static>]; 2] {
         | I::CallFunction(..)
         | I::CallMethod(..)
         | I::CallObject(_) => [&[], WEIGHING],
-        // Of what goes through two values as long as they are alike, one.
-        I::Eq | I::Ne | I::Lt | I::Lte | I::Gt | I::Gte | I::In | I::CompareAndPreserve(_) | I::GetItem | I::PerformTest(..) => {
-            [WEIGHING, &[]]
-        }
+        // Of what goes through a value, it; through two as long as they are alike, one.
+        I::Eq
+        | I::Ne
+        | I::Lt
+        | I::Lte
+        | I::Gt
+        | I::Gte
+        | I::In
+        | I::CompareAndPreserve(_)
+        | I::GetItem
+        | I::PerformTest(..)
+        | I::PushLoop(_) => [WEIGHING, &[]],
+        // Of what is written as text, both.
+        I::StringConcat => [WEIGHING_BOTH, &[]],
         I::SetAttr(_) => [KEEPING, &[]],
         _ => [&[], &[]],
     }
@@ -205,5 +236,17 @@ mod tests {
             assert_eq!(bounded.render(arguments(last)).unwrap(), said);
             assert!(said.contains("123") && said.contains("    1 É"), "{said}");
         }
+    }
+
+    #[test]
+    fn each_rendering_has_all_of_the_fuel() {
+        let bounded = Bounded::new(Environment::new(), "{{ ([1] * 900) | length }}", SyntaxConfig::default(), 1000).unwrap();
+        for _ in 0..3 {
+            assert_eq!(bounded.render(context! {}).unwrap(), "900");
+        }
+        let constant = Bounded::new(Environment::new(), "{{ ([1] * 1100) | length }}", SyntaxConfig::default(), 1000);
+        assert_eq!(constant.err().unwrap().kind(), ErrorKind::OutOfFuel);
+        let value = Bounded::new(Environment::new(), "{{ ([1] * n) | length }}", SyntaxConfig::default(), 1000).unwrap();
+        assert_eq!(value.render(context! { n => 1100 }).unwrap_err().kind(), ErrorKind::OutOfFuel);
     }
 }

@@ -106,7 +106,7 @@ impl Text {
             let e = root(&e);
             let reason = e.detail().map_or_else(|| e.to_string(), str::to_owned);
             if e.kind() == ErrorKind::OutOfFuel {
-                return self.refused("does not come to an end, or writes too much".into(), "correct its loops");
+                return self.endless();
             }
             self.refused(format!("refuses this chat ({reason})"), "change the messages to what the template takes")
         })
@@ -128,7 +128,14 @@ impl Text {
         environment.add_filter("tojson", to_json);
         environment.add_filter("evenkeel_generation", mark_generation);
         let template = Bounded::new(environment, source, syntax.expect("Jinja's own delimiters are valid"), fuel);
-        template.map_err(|e| self.refused(format!("cannot be read ({e})"), "correct the template"))
+        template.map_err(|e| match e.kind() {
+            ErrorKind::OutOfFuel => self.endless(),
+            _ => self.refused(format!("cannot be read ({e})"), "correct the template"),
+        })
+    }
+
+    fn endless(&self) -> Error {
+        self.refused("does not come to an end, or writes too much".into(), "correct its loops")
     }
 
     fn refused(&self, problem: String, remedy: &str) -> Error {
