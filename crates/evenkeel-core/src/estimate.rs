@@ -25,9 +25,10 @@ const BASE: u64 = 27 << 20;
 const LEAST: u64 = 46 << 20;
 /// Logits and their gradient.
 const LOGIT_COPIES: u64 = 2;
-/// Copies of the embedding that come and go with them: gradients from either end and their sum, the table transposed for the head's product, and
-/// what AdamW puts in the place of weight and moments.
-const EMBEDDING_COPIES: u64 = 6;
+/// Copies of the embedding that come and go with them: gradients from either end and their sum, and the table transposed for the head's product.
+const EMBEDDING_COPIES: u64 = 5;
+/// What AdamW puts in the place of a block's weights and moments, before these are dropped.
+const UPDATE_COPIES: u64 = 3;
 /// Logits that exist at once, and rows of them that always do (`evenkeel_kernels::head_logprob`).
 const MOST_LOGITS: u64 = 1 << 22;
 const LOGIT_ROWS: u64 = 64;
@@ -69,6 +70,11 @@ impl Size {
 
     fn embedding(&self) -> u64 {
         self.vocab * self.hidden
+    }
+
+    /// Weights of a layer, but for its norms and biases.
+    fn block(&self) -> u64 {
+        self.hidden * (2 * self.hidden + self.cache + self.mlp * self.intermediate)
     }
 
     /// The widest that a token gets within a layer.
@@ -195,13 +201,13 @@ impl Estimate<'_> {
     }
 
     /// Floats of one forward and backward pass, in PPO the policy's and the value model's together: what it keeps, and the more of what one
-    /// layer's gradient and what the logits take for a while.
+    /// layer's gradient and what the logits and the update take for a while.
     fn pass(&self) -> u64 {
         let (rows, length) = self.micro_batch();
         let tokens = rows.saturating_mul(length);
         let kept = tokens.saturating_mul(self.layers(self.policy) + self.layers(self.value()));
         let back = |size: Size| tokens.saturating_mul(BACK_COPIES * (size.mlp * size.intermediate + HIDDEN_BACK * size.hidden));
-        kept.saturating_add(back(self.policy).max(back(self.value())).max(self.head(rows, length)))
+        kept.saturating_add(back(self.policy).max(back(self.value())).max(self.head(rows, length) + UPDATE_COPIES * self.policy.block()))
     }
 
     /// Floats that come and go with the logits, which are those of trained tokens; a score head has none.
@@ -436,13 +442,14 @@ mod tests {
         let sft = Recipe::default_for(Stage::Sft);
         let layer = 6 * 64 + 128 + 3 * 128;
         let (tokens, back, embedding) = (8 * 2 * 1000, 2 * (3 * 128 + 2 * 64), 512 * 64);
+        let update = 3 * 64 * (2 * 64 + 128 + 3 * 128);
         // Two in five are trained.
         let trained = tokens * 2 / 5;
         let few = Estimate { policy: Size { vocab: 64, ..plan(&sft).policy }, ..plan(&sft) };
         assert_eq!(few.memory(), BASE + 4 * (20_000_000 + tokens * (2 * layer + back)), "a layer's gradient takes more than logits");
         let many = Estimate { policy: Size { vocab: 30_000, ..plan(&sft).policy }, ..plan(&sft) };
         // More tokens than logits may exist at once.
-        let logits = 2 * (1 << 22) + 6 * 30_000 * 64;
+        let logits = 2 * (1 << 22) + 5 * 30_000 * 64 + update;
         assert_eq!(many.memory(), BASE + 4 * (20_000_000 + tokens * 2 * layer + logits), "and less than those of a large vocabulary");
         let mut less = sft.clone();
         less.training.gradient_checkpointing = true;
@@ -452,12 +459,15 @@ mod tests {
             data: Amount { longest: 250, ..plan(&sft).data },
             ..plan(&sft)
         };
-        assert_eq!(wide.memory(), BASE + 4 * (20_000_000 + tokens / 4 * (2 * 64 + layer) + 2 * trained / 4 * 2500 + 6 * 2500 * 64));
+        assert_eq!(
+            wide.memory(),
+            BASE + 4 * (20_000_000 + tokens / 4 * (2 * 64 + layer) + 2 * trained / 4 * 2500 + 5 * 2500 * 64 + update)
+        );
         let reward = Recipe::default_for(Stage::Reward);
         assert_eq!(plan(&reward).memory(), BASE + 4 * (20_000_000 + tokens * (2 * layer + back)), "scores have no logits");
         let ppo = Recipe::default_for(Stage::Ppo);
         let tokens = 64 * (1000 + 53);
-        let pass = tokens * (4 * layer) + (2 * 64 * 53 * 512 + 6 * embedding).max(tokens * back);
+        let pass = tokens * (4 * layer) + (2 * 64 * 53 * 512 + 5 * embedding + update).max(tokens * back);
         assert_eq!(plan(&ppo).memory(), BASE + 4 * (50_000_000 + pass));
         let long = Amount { longest: 1_000_000, ..plan(&ppo).data };
         let mut wide = ppo.clone();
