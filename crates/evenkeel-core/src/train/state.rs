@@ -33,7 +33,7 @@ const READ_AT_ONCE: usize = 1 << 20;
 const KINDS: [&str; 3] = ["weight", "first", "second"];
 const TENSORS: &str = "state.safetensors";
 /// The files of a state, by name.
-pub const FILES: [&str; 2] = [TENSORS, JSON];
+const FILES: [&str; 2] = [TENSORS, JSON];
 const JSON: &str = "state.json";
 
 #[derive(serde::Serialize, serde::Deserialize)]
