@@ -70,6 +70,7 @@ kernels! {
     LOSS_SPREAD = "loss/spread", twin "loss::spread";
     MATMUL_TILED = "matmul/tiled", twin "matmul::matmul";
     MATMUL_SUBGROUP = "matmul/subgroup", twin "matmul::matmul";
+    MATMUL_PANEL_SUBGROUP = "matmul/panel_subgroup", twin "matmul::matmul";
     MATMUL_SUM_ROWS = "matmul/sum_rows", twin "matmul::sum_rows";
     NORM_FORWARD = "norm/forward", twin "norm::forward";
     NORM_BACKWARD_X = "norm/backward_x", twin "norm::backward_x";

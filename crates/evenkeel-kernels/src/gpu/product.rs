@@ -4,7 +4,7 @@ use burn::backend::wgpu::CubeTensor;
 
 use super::or_unread;
 use crate::backend::Form;
-use crate::launch::{MATMUL_SUBGROUP, MATMUL_TILED, Specialised, WIDE, launch, variant, width};
+use crate::launch::{MATMUL_PANEL_SUBGROUP, MATMUL_SUBGROUP, MATMUL_TILED, Specialised, WIDE, launch, variant, width};
 
 /// Lanes along an edge of a workgroup of the default product, each of which owns 4 × 4 numbers; and where the larger ones would be so few that
 /// they leave a GPU idle.
@@ -13,6 +13,14 @@ const SMALL_MATMUL_SIDE: usize = 8;
 const FEW_TILES: usize = 64;
 /// Numbers along an edge of the block that a lane of a product owns.
 const MATMUL_BLOCK: usize = 4;
+
+/// Steps of k of a run of a panel, and most runs of one: what the first cache of a CPU holds.
+const PANEL_RUN: usize = 32;
+const PANEL_RUNS: usize = 4;
+/// Rows for which a panel is filled: enough to pay for it, but no more than leave work for this many cores.
+const PANEL_LEAST_ROWS: usize = 64;
+const PANEL_MOST_ROWS: usize = 1024;
+const PANEL_GROUPS: usize = 16;
 
 /// What is added to a product beside its bias.
 #[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is not kept")]
@@ -54,6 +62,7 @@ impl Product {
         let [bias, residual] = [bias, residual].map(|x| or_unread(x, a));
         let has = [has_bias, is_added];
         let (kernel, [rows, columns], params) = match variant().subgroup_lanes() {
+            Some(lanes) if self.suits_panels(lanes) => self.panel(lanes, has),
             Some(lanes) if self.is_wide() => self.subgroup(lanes, has),
             _ => self.tiled(has),
         };
@@ -65,6 +74,34 @@ impl Product {
     fn is_wide(&self) -> bool {
         let [a, b] = self.stored;
         width(&[a, b, self.pitch]) == WIDE
+    }
+
+    /// Whether there are rows enough to fill a panel for, and columns enough for its lanes.
+    fn suits_panels(&self, lanes: u32) -> bool {
+        self.is_wide() && !self.form.a_transposed && self.m >= PANEL_LEAST_ROWS && self.n >= 2 * MATMUL_BLOCK * lanes as usize
+    }
+
+    fn panel(&self, lanes: u32, [has_bias, is_added]: [u32; 2]) -> (Specialised, [usize; 2], Vec<u32>) {
+        let columns = 2 * MATMUL_BLOCK * lanes as usize;
+        // As few steps as can be beyond K.
+        let panels = self.k.div_ceil(PANEL_RUN * PANEL_RUNS);
+        let runs = self.k.div_ceil(panels).div_ceil(PANEL_RUN);
+        let groups = PANEL_GROUPS.div_ceil(self.n.div_ceil(columns)).min(self.m / PANEL_LEAST_ROWS).max(self.m.div_ceil(PANEL_MOST_ROWS));
+        let rows = self.m.div_ceil(groups);
+        let kernel = Specialised::new(
+            &MATMUL_PANEL_SUBGROUP,
+            &[
+                ("LANES", lanes),
+                ("B_TRANSPOSED", u32::from(self.form.b_transposed)),
+                ("ADDED", is_added),
+                ("FITS", u32::from(self.pitch.is_multiple_of(columns))),
+                ("EVEN", u32::from(self.k.is_multiple_of(PANEL_RUN * runs))),
+                ("RUNS", runs as u32),
+            ],
+        );
+        let [a, b] = self.stored.map(|stored| stored / WIDE);
+        let sizes = [self.m, self.n, self.k, a, b, self.pitch / WIDE].map(|x| x as u32);
+        (kernel, [rows, columns], [sizes.as_slice(), &[has_bias, rows as u32]].concat())
     }
 
     fn subgroup(&self, lanes: u32, [has_bias, is_added]: [u32; 2]) -> (Specialised, [usize; 2], Vec<u32>) {

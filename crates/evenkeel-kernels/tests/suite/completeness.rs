@@ -8,7 +8,7 @@ use evenkeel_kernels::launch::KERNELS;
 
 use crate::mutations::{
     ATTENTION_DEFECTS, ATTENTION_SUBGROUP_DEFECTS, BLOCK_DEFECTS, DECODE_DEFECTS, DECODE_SUBGROUP_DEFECTS, Defect, LOGPROB_DEFECTS,
-    MATMUL_DEFECTS, MATMUL_SUBGROUP_DEFECTS, SAMPLING_DEFECTS,
+    MATMUL_DEFECTS, MATMUL_SUBGROUP_DEFECTS, PANEL_DEFECTS, SAMPLING_DEFECTS,
 };
 
 fn shaders() -> PathBuf {
@@ -53,6 +53,7 @@ fn every_shader_has_a_defect_that_must_be_noticed() {
         DECODE_SUBGROUP_DEFECTS,
         MATMUL_DEFECTS,
         MATMUL_SUBGROUP_DEFECTS,
+        PANEL_DEFECTS,
         SAMPLING_DEFECTS,
     ];
     let defects: BTreeSet<_> = families.iter().flat_map(|family| family.iter()).map(Defect::kernel).collect();

@@ -116,6 +116,22 @@ pub const MATMUL_SUBGROUP_DEFECTS: &[Defect] = &[
 const MATMUL_SUBGROUP8_DEFECTS: &[Defect] =
     &[defect("row of another lane", "matmul/subgroup", "subgroupBroadcast(x, 5u)", "subgroupBroadcast(x, 4u)")];
 
+pub const PANEL_DEFECTS: &[Defect] = &[
+    defect("last step of k skipped", "matmul/panel_subgroup", "< vec4(params[2]);", "< vec4(params[2] - 1u);"),
+    defect("last row skipped", "matmul/panel_subgroup", "row <= last_row;", "row < last_row;"),
+    defect("rows of another group", "matmul/panel_subgroup", "index / across * params[7];", "index / across * 0u * params[7];"),
+    defect("sums so far forgotten", "matmul/panel_subgroup", "sum_low = out[at];", "sum_low = 0.0 * out[at];"),
+    defect("bias at every panel", "matmul/panel_subgroup", "if is_last && params[6] == 1u", "if params[6] == 1u"),
+    defect("residual at every panel", "matmul/panel_subgroup", "if is_last && ADDED == 1u", "if ADDED == 1u"),
+    defect("bias of another column", "matmul/panel_subgroup", "bias[word]", "bias[0u * word]"),
+    defect("row's neighbour overwritten", "matmul/panel_subgroup", "if FITS == 0u && word >= params[5] { return; }", ""),
+    defect("word of another lane", "matmul/panel_subgroup", "subgroupBroadcast(x, 3u)", "subgroupBroadcast(x, 2u)"),
+];
+
+/// In what only subgroups of 8 lanes run.
+const PANEL8_DEFECTS: &[Defect] =
+    &[defect("word of another lane", "matmul/panel_subgroup", "subgroupBroadcast(x, 5u)", "subgroupBroadcast(x, 4u)")];
+
 pub const BLOCK_DEFECTS: &[Defect] = &[
     defect("mean not subtracted", "norm/forward", "let centred = x[start + j] - mean;", "let centred = x[start + j];"),
     defect("last 5 columns skipped", "norm/forward", "squares += centred", "squares += select(0.0, 1.0, j + 5u < d) * centred"),
@@ -306,12 +322,16 @@ fn matmul_defects_fail() {
     let runs = block_runs(|name| name == "linear, odd");
     let runs: Vec<_> = runs.iter().map(|run| run as Run).collect();
     with_variant(Variant::Default, || all_are_noticed("matmul_defects_fail", MATMUL_DEFECTS, MATMUL_TOLERANCE, &runs));
-    let runs = block_runs(|name| name.starts_with("linear, words"));
-    let runs: Vec<_> = runs.iter().map(|run| run as Run).collect();
-    for form in subgroup_forms("matmul_defects_fail") {
-        let only_here = if *form == Variant::Subgroup8 { MATMUL_SUBGROUP8_DEFECTS } else { &[] };
-        for defects in [MATMUL_SUBGROUP_DEFECTS, only_here] {
-            with_variant(*form, || all_are_noticed("matmul_defects_fail", defects, MATMUL_TOLERANCE, &runs));
+    for (chosen, defects, of_8_lanes) in
+        [(", words", MATMUL_SUBGROUP_DEFECTS, MATMUL_SUBGROUP8_DEFECTS), (", panels", PANEL_DEFECTS, PANEL8_DEFECTS)]
+    {
+        let runs = block_runs(|name| (name.starts_with("linear") || name.starts_with("head")) && name.contains(chosen));
+        let runs: Vec<_> = runs.iter().map(|run| run as Run).collect();
+        for form in subgroup_forms("matmul_defects_fail") {
+            let only_here = if *form == Variant::Subgroup8 { of_8_lanes } else { &[] };
+            for defects in [defects, only_here] {
+                with_variant(*form, || all_are_noticed("matmul_defects_fail", defects, MATMUL_TOLERANCE, &runs));
+            }
         }
     }
 }
