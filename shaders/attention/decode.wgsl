@@ -1,18 +1,23 @@
 // out = softmax(scale q k^T) v of one query per row over the keys first ..= last
 // q, out [B,H,D]  k, v [B,S,K,D]  first [B], beyond last where a row sees nothing: its out is 0
+// Keys and values may be kept in half precision, two numbers in a word: the host replaces STORED and what reads it.
 // One workgroup per (row, head): a lane owns one key of each tile for the scores and every WG-th number of the sum of values.
 // Source: Dao et al. 2022, algorithm 1, for one query. Twin: evenkeel-kernels/src/reference/attention.rs (decode)
 const WG = 64u;
 const HEAD_DIM = 64u;
 const SHARE = (HEAD_DIM + WG - 1u) / WG;
 const MASKED = -1e30;
+alias STORED = f32;
 
 @group(0) @binding(0) var<storage, read_write> q: array<f32>;
-@group(0) @binding(1) var<storage, read_write> k: array<f32>;
-@group(0) @binding(2) var<storage, read_write> v: array<f32>;
+@group(0) @binding(1) var<storage, read_write> k: array<STORED>;
+@group(0) @binding(2) var<storage, read_write> v: array<STORED>;
 @group(0) @binding(3) var<storage, read_write> first: array<i32>;
 @group(0) @binding(4) var<storage, read_write> out: array<f32>;
 @group(0) @binding(5) var<storage, read> params: array<u32>; // [B H, S, H, K, last, scale as f32 bits]
+
+fn key_number(at: u32) -> f32 { return k[at]; }
+fn value_number(at: u32) -> f32 { return v[at]; }
 
 var<workgroup> query: array<f32, HEAD_DIM>;
 var<workgroup> weights: array<f32, WG>;
@@ -42,7 +47,7 @@ fn main(
         if key >= begins && key <= last {
             let start = ((row * params[1] + key) * params[3] + kv_head) * HEAD_DIM;
             var dot = 0.0;
-            for (var d = 0u; d < HEAD_DIM; d++) { dot += query[d] * k[start + d]; }
+            for (var d = 0u; d < HEAD_DIM; d++) { dot += query[d] * key_number(start + d); }
             score = dot * bitcast<f32>(params[5]);
         }
         lanes[lane] = score;
@@ -64,7 +69,7 @@ fn main(
             var sum = sums[j] * decay;
             if d < HEAD_DIM {
                 for (var i = 0u; i < WG && tile + i <= last; i++) {
-                    sum += weights[i] * v[((row * params[1] + tile + i) * params[3] + kv_head) * HEAD_DIM + d];
+                    sum += weights[i] * value_number(((row * params[1] + tile + i) * params[3] + kv_head) * HEAD_DIM + d);
                 }
             }
             sums[j] = sum;

@@ -20,6 +20,7 @@ pub fn overlay(model: &Sampling, args: &SamplingArgs) -> Result<Sampling> {
         min_p: args.min_p.map_or(base.min_p, |x| x as f32),
         repetition_penalty: args.repetition_penalty.map_or(base.repetition_penalty, |x| x as f32),
         stop: base.stop,
+        kv_cache_dtype: args.kv_cache_dtype.map_or(base.kv_cache_dtype, Into::into),
     };
     match sampling.problems().into_iter().next() {
         Some((field, problem)) => {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::Error;
 use crate::figures;
-use crate::model::{Arch, Head, ModelConfig};
+use crate::model::{Arch, Head, KvCacheDtype, ModelConfig};
 use crate::recipe::{Recipe, Stage, ValueFunction};
 use crate::train::order::Order;
 
@@ -243,7 +243,12 @@ impl Estimate<'_> {
     fn cache(&self) -> u64 {
         let Some(ppo) = &self.recipe.ppo else { return 0 };
         let tokens = ppo.rollout_batch_size as u64 * (self.data.longest + ppo.response_length as u64);
-        tokens.saturating_mul(self.policy.layers * self.policy.cache)
+        let layers = match ppo.kv_cache_dtype {
+            KvCacheDtype::Float32 => self.policy.layers,
+            // Half a number each; while the prompts are read, a layer's are unpacked.
+            KvCacheDtype::Float16 => self.policy.layers.div_ceil(2) + 1,
+        };
+        tokens.saturating_mul(layers * self.policy.cache)
     }
 
     /// Bytes of the largest tensor that a kernel is given, and what it holds.
@@ -474,6 +479,11 @@ mod tests {
         wide.training.gradient_accumulation_steps = 64;
         let cached = Estimate { recipe: &wide, data: long, policy: Size { layers: 64, ..plan(&ppo).policy }, ..plan(&ppo) };
         assert!(cached.memory() > BASE + 4 * cached.cache(), "the cache is the least that a rollout takes");
+        let mut half = wide.clone();
+        half.ppo.as_mut().expect("a recipe for PPO").kv_cache_dtype = KvCacheDtype::Float16;
+        let whole = cached.cache();
+        let packed = Estimate { recipe: &half, ..cached };
+        assert_eq!(packed.cache(), whole / 64 * 33, "half of 64 layers, and one of them unpacked");
         let small = Estimate {
             policy: Size { parameters: 1000, ..plan(&sft).policy },
             data: Amount { longest: 1, ..plan(&sft).data },

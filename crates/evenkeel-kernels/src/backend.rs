@@ -29,15 +29,8 @@ pub trait RawKernels: Backend {
         scale: f32,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
-    /// One query per row that sees the keys `first ..= last`. q [B,1,H,D], k and v [B,S,K,D], first [B,1] → out [B,1,H,D]
-    fn attention_decode(
-        q: FloatTensor<Self>,
-        k: FloatTensor<Self>,
-        v: FloatTensor<Self>,
-        first: IntTensor<Self>,
-        last: usize,
-        scale: f32,
-    ) -> FloatTensor<Self>;
+    /// One query per row that sees the keys `first ..= last`. q [B,1,H,D], kept [B,S,K,D], first [B,1] → out [B,1,H,D]
+    fn attention_decode(q: FloatTensor<Self>, kept: Kept<Self>, first: IntTensor<Self>, last: usize, scale: f32) -> FloatTensor<Self>;
 
     /// → dq [B,T,H,D], dk and dv [B,S,K,D]
     #[expect(clippy::too_many_arguments, reason = "the operands of the equation")]
@@ -184,6 +177,12 @@ pub trait RawKernels: Backend {
         heads: Heads,
     ) -> FloatTensor<Self>;
 
+    /// k and v [B,T,K,D] into the columns of what is kept in half precision [B,S,K,D/2] from `start` on.
+    fn pack(k: FloatTensor<Self>, v: FloatTensor<Self>, kept: [IntTensor<Self>; 2], start: usize) -> [IntTensor<Self>; 2];
+
+    /// The keys and values of [`RawKernels::pack`] → [B,S,K,D] each.
+    fn unpack(kept: [IntTensor<Self>; 2]) -> [FloatTensor<Self>; 2];
+
     /// The numbers of `segment` [P] from `at` on, without a copy; `at` is a multiple of [`crate::ALIGN`].
     fn view(segment: &FloatTensor<Self>, at: usize, shape: Shape) -> FloatTensor<Self>;
 
@@ -193,6 +192,15 @@ pub trait RawKernels: Backend {
 
 /// Of every position cos and sin of its angles [P,D], D/2 numbers each, and the position of every token [B,T].
 pub type Angles<B> = (FloatTensor<B>, IntTensor<B>);
+
+/// The keys and values of a cache.
+#[derive(Clone, Debug)]
+pub enum Kept<B: Backend> {
+    /// [B,S,K,D]
+    Float32([FloatTensor<B>; 2]),
+    /// [B,S,K,D/2], two numbers in a word.
+    Float16([IntTensor<B>; 2]),
+}
 
 /// Where keys and values [B,S,K,D] are kept, and the first of the columns to write.
 pub struct Cache<B: Backend> {
@@ -392,6 +400,20 @@ pub trait Untracked: Backend {
         start: usize,
         block: Block,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// As `block_cached`, with keys and values in half precision.
+    fn block_cached_half(
+        x: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+        turns: FloatTensor<Self>,
+        positions: IntTensor<Self>,
+        first: IntTensor<Self>,
+        last: IntTensor<Self>,
+        keys: IntTensor<Self>,
+        values: IntTensor<Self>,
+        start: usize,
+        block: Block,
+    ) -> (FloatTensor<Self>, IntTensor<Self>, IntTensor<Self>);
 
     /// See [`crate::draw`]; → facts, seen, tokens, ids, positions, begins.
     fn draw(

@@ -10,8 +10,9 @@ use burn::tensor::{Device, Distribution, Int, Tensor, Transaction};
 use crate::launch::{Variant, variant, with_variant};
 use crate::sampling::{Drawing, Settings, Start};
 use crate::{
-    AdamW, Block, Family, Layout, PairKind, PairLoss, Positions, Responses, Rows, adamw, attention, block, block_cached, ceiling, clip,
-    draw, gae, gather, head_logprob, linear, pair_loss, ppo_policy_loss, rms_norm, rope, stock, swiglu, token_logprob, total, whiten,
+    AdamW, Block, Family, KeysValues, Layout, PairKind, PairLoss, Positions, Responses, Rows, adamw, attention, block, block_cached,
+    ceiling, clip, draw, gae, gather, head_logprob, linear, pair_loss, ppo_policy_loss, rms_norm, rope, stock, swiglu, token_logprob,
+    total, whiten,
 };
 
 /// Timed runs of each side, and of one that takes longer than [`LONG_MS`].
@@ -135,7 +136,9 @@ pub async fn kernels(device: &Device, clock: impl Fn() -> f64, only: &str, tell:
     bench.swiglu([1024, 512]).await;
     bench.rope([8, 128, 4, 32]).await;
     bench.block([8, 128]).await;
-    bench.block_cached([64, 48]).await;
+    for half in [false, true] {
+        bench.block_cached([64, 48], half).await;
+    }
     bench.adamw(1 << 20).await;
     bench.draw([64, 512]).await;
 }
@@ -286,8 +289,8 @@ impl<C: Fn() -> f64, T: FnMut(BenchRow)> Bench<'_, C, T> {
         self.row("block", format!("of model S, B {b}, T {t}"), work, ours, burns).await;
     }
 
-    /// One token of every row through a block of model S whose cache holds `s` of them; forward only.
-    async fn block_cached(&mut self, [b, s]: [usize; 2]) {
+    /// One token of every row through a block of model S whose cache holds `s` of them, in half precision where `half`; forward only.
+    async fn block_cached(&mut self, [b, s]: [usize; 2], half: bool) {
         let sizes = block_of_s();
         let (p, width) = (sizes.places().len, sizes.hidden_size);
         let (x, weights) = (self.random([b, width]).inner(), (self.random([p]) * 0.05).inner());
@@ -295,15 +298,17 @@ impl<C: Fn() -> f64, T: FnMut(BenchRow)> Bench<'_, C, T> {
         let positions = self.positions([b, 1], sizes.head_dim);
         let last = positions.last.clone() + (s as i32 - 1);
         let positions = Positions { last, ..positions };
-        let ours = || {
-            // Another holder would make the operation copy the cache; training gives it away.
-            let cache = [keys.clone(), values.clone()];
-            first(block_cached(x.clone(), weights.clone(), &positions, cache, s - 1, &sizes).0)
+        let kept = match half {
+            true => KeysValues::zeros([b, s, sizes.num_kv_heads, sizes.head_dim], half, &x.device()),
+            false => KeysValues::Float32([keys.clone(), values.clone()]),
         };
+        // Another holder makes the operation copy the cache, burn's too; training gives it away.
+        let ours = || first(block_cached(x.clone(), weights.clone(), &positions, kept.clone(), s - 1, &sizes).0);
         let burns = || first(stock::block_cached(x.clone(), weights.clone(), &positions, [keys.clone(), values.clone()], s - 1, &sizes));
         let attention = 4 * b * sizes.num_heads * sizes.head_dim * s;
         let work = Work::new(2 * b * p + attention, p + 2 * b * width + 2 * b * s * width);
-        self.row("block_cached", format!("of model S, B {b}, S {s}"), work, ours, burns).await;
+        let precision = if half { ", f16" } else { "" };
+        self.row("block_cached", format!("of model S, B {b}, S {s}{precision}"), work, ours, burns).await;
     }
 
     /// The update alone: it has no gradient.

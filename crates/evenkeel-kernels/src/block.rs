@@ -16,7 +16,8 @@ use burn::backend::{Dispatch, TensorMetadata};
 use burn::tensor::{Int, Shape, Tensor};
 
 use crate::activation::Activation;
-use crate::backend::{Affine, Angles, Cache, Heads, Kernels, RawKernels, Untracked};
+use crate::backend::{Affine, Angles, Cache, Heads, Kept, Kernels, RawKernels, Untracked};
+use crate::cache::KeysValues;
 use crate::linear;
 use crate::rope::{ROTATE, ROTATE_BACK};
 use crate::shapes::check;
@@ -164,7 +165,7 @@ pub fn block(x: Tensor<2>, weights: Tensor<1>, positions: &Positions, block: &Bl
 /// One block of tokens that follow those whose keys and values are given; not differentiable.
 ///
 /// x `[N,D]`, weights `[P]`, keys and values `[B,S,K,E]`, of which the T columns from `start` on are written (in place where
-/// nobody else holds them) → y `[N,D]`, keys, values. A single token (T = 1) sees the keys from `first` on up to its own,
+/// nobody else holds them) → y `[N,D]`, keys and values. A single token (T = 1) sees the keys from `first` on up to its own,
 /// whatever `last` says.
 ///
 /// # Panics
@@ -173,30 +174,36 @@ pub fn block_cached(
     x: Tensor<2>,
     weights: Tensor<1>,
     positions: &Positions,
-    [keys, values]: [Tensor<4>; 2],
+    kept: KeysValues,
     start: usize,
     block: &Block,
-) -> (Tensor<2>, Tensor<4>, Tensor<4>) {
+) -> (Tensor<2>, KeysValues) {
     check_operands(&x, &weights, positions, block);
     let [b, t] = positions.first.dims();
-    let [_, s, _, _] = keys.dims();
-    check("block_cached", "keys", &keys, [("B", b), ("S", s), ("K", block.num_kv_heads), ("E", block.head_dim)]);
-    check("block_cached", "values", &values, [("B", b), ("S", s), ("K", block.num_kv_heads), ("E", block.head_dim)]);
+    let [_, s, ..] = kept.dims();
+    assert!(
+        kept.dims() == [b, s, block.num_kv_heads, block.head_dim],
+        "block_cached: keys and values are {:?}, not [B {b}, S, K {}, E {}]",
+        kept.dims(),
+        block.num_kv_heads,
+        block.head_dim
+    );
     assert!(start + t <= s, "block_cached: columns {start} + {t} do not fit S = {s}");
     let Positions { turns, at, first, last } = positions.clone();
-    let (y, keys, values) = Dispatch::block_cached(
-        x.inner().into_dispatch(),
-        weights.inner().into_dispatch(),
-        turns.inner().into_dispatch(),
-        at.inner().into_dispatch(),
-        first.inner().into_dispatch(),
-        last.inner().into_dispatch(),
-        keys.into_dispatch(),
-        values.into_dispatch(),
-        start,
-        *block,
-    );
-    (Tensor::from_dispatch(y), Tensor::from_dispatch(keys), Tensor::from_dispatch(values))
+    let [x, weights, turns] = [x.inner().into_dispatch(), weights.inner().into_dispatch(), turns.inner().into_dispatch()];
+    let [at, first, last] = [at, first, last].map(|x| x.inner().into_dispatch());
+    match kept {
+        KeysValues::Float32(kept) => {
+            let [keys, values] = kept.map(Tensor::into_dispatch);
+            let (y, keys, values) = Dispatch::block_cached(x, weights, turns, at, first, last, keys, values, start, *block);
+            (Tensor::from_dispatch(y), KeysValues::Float32([keys, values].map(Tensor::from_dispatch)))
+        }
+        KeysValues::Float16(kept) => {
+            let [keys, values] = kept.map(Tensor::into_dispatch);
+            let (y, keys, values) = Dispatch::block_cached_half(x, weights, turns, at, first, last, keys, values, start, *block);
+            (Tensor::from_dispatch(y), KeysValues::Float16([keys, values].map(Tensor::from_dispatch)))
+        }
+    }
 }
 
 fn check_operands(x: &Tensor<2>, weights: &Tensor<1>, positions: &Positions, block: &Block) {
@@ -319,11 +326,25 @@ impl<B: RawKernels> Operands<B> {
 
     /// The block up to its output. → y, activations
     fn run(&self, x: FloatTensor<B>, cache: Option<Cache<B>>) -> (FloatTensor<B>, Activations<B>) {
+        let column = cache.as_ref().map(|cache| cache.start);
+        self.run_around(x, cache, |[q, k, v]| match column {
+            // A single query in this column sees the keys from `first` on up to its own.
+            Some(column) if self.heads().time == 1 => (self.decode(q, Kept::Float32([k, v]), column), None),
+            _ => self.attend([q, k, v]),
+        })
+    }
+
+    /// The same around another attention. → y, activations
+    fn run_around(
+        &self,
+        x: FloatTensor<B>,
+        cache: Option<Cache<B>>,
+        attend: impl FnOnce([FloatTensor<B>; 3]) -> (FloatTensor<B>, Option<FloatTensor<B>>),
+    ) -> (FloatTensor<B>, Activations<B>) {
         let (places, d) = (self.block.places(), self.block.hidden_size);
         let (attention_in, attention_stats) = self.norm(x.clone(), places.attention_norm);
-        let column = cache.as_ref().map(|cache| cache.start);
         let ([q, k, v], head_norms) = self.queries_keys_values(attention_in.clone(), cache);
-        let (mixed, lse) = self.attend([q.clone(), k.clone(), v.clone()], column);
+        let (mixed, lse) = attend([q.clone(), k.clone(), v.clone()]);
         let middle = self.project(self.flat(mixed.clone()), places.out, d, Some(x));
         let (mlp_in, mlp_stats) = self.norm(middle.clone(), places.mlp_norm);
         let raised = self.project(mlp_in.clone(), places.up, self.block.up_width(), None);
@@ -334,15 +355,13 @@ impl<B: RawKernels> Operands<B> {
         (y, kept)
     }
 
-    /// With a cache, a single query in `column` sees the keys from `first` on up to its own.
-    fn attend(&self, [q, k, v]: [FloatTensor<B>; 3], column: Option<usize>) -> (FloatTensor<B>, Option<FloatTensor<B>>) {
-        match column {
-            Some(column) if self.heads().time == 1 => (B::attention_decode(q, k, v, self.first.clone(), column, self.scale()), None),
-            _ => {
-                let (mixed, lse) = B::attention_forward(q, k, v, self.first.clone(), self.last.clone(), self.scale());
-                (mixed, Some(lse))
-            }
-        }
+    fn attend(&self, [q, k, v]: [FloatTensor<B>; 3]) -> (FloatTensor<B>, Option<FloatTensor<B>>) {
+        let (mixed, lse) = B::attention_forward(q, k, v, self.first.clone(), self.last.clone(), self.scale());
+        (mixed, Some(lse))
+    }
+
+    fn decode(&self, q: FloatTensor<B>, kept: Kept<B>, column: usize) -> FloatTensor<B> {
+        B::attention_decode(q, kept, self.first.clone(), column, self.scale())
     }
 
     /// [B,T,H,E] → [N,H·E]
@@ -425,10 +444,33 @@ pub(crate) fn forward<B: RawKernels>(x: FloatTensor<B>, operands: &Operands<B>) 
 pub(crate) fn forward_cached<B: RawKernels>(
     x: FloatTensor<B>,
     operands: &Operands<B>,
-    cache: Cache<B>,
+    [keys, values]: [FloatTensor<B>; 2],
+    start: usize,
 ) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
-    let (y, kept) = operands.run(x, Some(cache));
+    let (y, kept) = operands.run(x, Some(Cache { keys, values, start }));
     (y, kept.k, kept.v)
+}
+
+/// `Untracked::block_cached_half`.
+pub(crate) fn forward_cached_half<B: RawKernels>(
+    x: FloatTensor<B>,
+    operands: &Operands<B>,
+    kept: [IntTensor<B>; 2],
+    start: usize,
+) -> (FloatTensor<B>, IntTensor<B>, IntTensor<B>) {
+    let mut packed = None;
+    let (y, _) = operands.run_around(x, None, |[q, k, v]| {
+        let kept = packed.insert(B::pack(k, v, kept, start)).clone();
+        match operands.heads().time {
+            1 => (operands.decode(q, Kept::Float16(kept), start), None),
+            _ => {
+                let [k, v] = B::unpack(kept);
+                operands.attend([q, k, v])
+            }
+        }
+    });
+    let [keys, values] = packed.expect("the block attends once");
+    (y, keys, values)
 }
 
 #[derive(Debug)]

@@ -1,18 +1,18 @@
 //! The kernels on burn's CPU backend: tensors to slices, the twin in `reference`, slices to tensors.
 
 use burn::backend::flex::FlexTensor;
-use burn::backend::ops::FloatTensorOps;
+use burn::backend::ops::{FloatTensorOps, IntTensorOps};
 use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::{DType, Shape, TensorData};
 
-use crate::backend::{Affine, Angles, Cache, Form, Heads, RawKernels, Untracked};
-use crate::block::{Block, Operands, forward_cached, write};
+use crate::backend::{Affine, Angles, Cache, Form, Heads, Kept, RawKernels, Untracked};
+use crate::block::{Block, Operands, forward_cached, forward_cached_half, write};
 use crate::loss::{PairLoss, PpoLoss};
 use crate::optim::square_parts;
 use crate::reference::advantage::Kl;
 use crate::reference::optim::{Rates, Update};
 use crate::reference::sampling::{ROW, Rows, Settings};
-use crate::reference::{activation, advantage, attention, ceiling, gather, logprob, loss, matmul, norm, optim, rope, sampling};
+use crate::reference::{activation, advantage, attention, cache, ceiling, gather, logprob, loss, matmul, norm, optim, rope, sampling};
 
 /// Contiguous f32 view: `.get()` borrows the slice.
 struct Floats(FlexTensor);
@@ -63,7 +63,11 @@ impl RawKernels for Flex {
         (tensor(out, [dims.b, dims.t, dims.h, dims.d]), tensor(lse, [dims.b, dims.t, dims.h]))
     }
 
-    fn attention_decode(q: FlexTensor, k: FlexTensor, v: FlexTensor, first: FlexTensor, last: usize, scale: f32) -> FlexTensor {
+    fn attention_decode(q: FlexTensor, kept: Kept<Self>, first: FlexTensor, last: usize, scale: f32) -> FlexTensor {
+        let [k, v] = match kept {
+            Kept::Float32(kept) => kept,
+            Kept::Float16(kept) => Self::unpack(kept),
+        };
         let (dims, shape) = (attention_dims(&q, &k), q.shape());
         let (q, k, v) = (Floats::new(q), Floats::new(k), Floats::new(v));
         tensor(attention::decode(q.get(), k.get(), v.get(), &ints(first), last, scale, dims), shape)
@@ -279,6 +283,23 @@ impl RawKernels for Flex {
         [tensor(q, [batch, time, queries, dim]), k, v]
     }
 
+    fn pack(k: FlexTensor, v: FlexTensor, kept: [FlexTensor; 2], start: usize) -> [FlexTensor; 2] {
+        let [b, t, kv, d] = k.shape().dims();
+        let columns = [(0..b).into(), (start..start + t).into(), (0..kv).into(), (0..d / 2).into()];
+        let [keys, values] = kept;
+        [(keys, k), (values, v)].map(|(all, new)| {
+            let words = cache::pack(Floats::new(new).get());
+            Self::int_slice_assign(all, &columns, FlexTensor::from_data(TensorData::new(words, [b, t, kv, d / 2])))
+        })
+    }
+
+    fn unpack(kept: [FlexTensor; 2]) -> [FlexTensor; 2] {
+        kept.map(|words| {
+            let [b, s, kv, half] = words.shape().dims();
+            tensor(cache::unpack(&ints(words)), [b, s, kv, 2 * half])
+        })
+    }
+
     fn merge(dq: FlexTensor, dk: FlexTensor, dv: FlexTensor, angles: Option<Angles<Self>>, heads: Heads) -> FlexTensor {
         let Heads { batch, time, queries, keys: kv, dim } = heads;
         let [dq, dk, dv] = [dq, dk, dv].map(Floats::new);
@@ -392,7 +413,24 @@ impl Untracked for Flex {
         start: usize,
         block: Block,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
-        forward_cached::<Self>(x, &Operands { weights, angles: (turns, positions), first, last, block }, Cache { keys, values, start })
+        let operands = Operands { weights, angles: (turns, positions), first, last, block };
+        forward_cached::<Self>(x, &operands, [keys, values], start)
+    }
+
+    fn block_cached_half(
+        x: FlexTensor,
+        weights: FlexTensor,
+        turns: FlexTensor,
+        positions: FlexTensor,
+        first: FlexTensor,
+        last: FlexTensor,
+        keys: FlexTensor,
+        values: FlexTensor,
+        start: usize,
+        block: Block,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        let operands = Operands { weights, angles: (turns, positions), first, last, block };
+        forward_cached_half::<Self>(x, &operands, [keys, values], start)
     }
 
     fn draw(

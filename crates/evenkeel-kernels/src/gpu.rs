@@ -6,15 +6,15 @@ use burn::backend::ops::{FloatTensorOps, IntTensorOps};
 use burn::backend::wgpu::{CubeBackend, CubeTensor, into_contiguous};
 use burn::tensor::{DType, FloatDType, IntDType, Shape};
 
-use crate::backend::{Affine, Angles, Cache, Form, Heads, RawKernels};
+use crate::backend::{Affine, Angles, Cache, Form, Heads, Kept, RawKernels};
 use crate::block::ALIGN;
 use crate::launch::{
     ACTIVATION_GELU_BACKWARD, ACTIVATION_GELU_FORWARD, ACTIVATION_SWIGLU_BACKWARD, ACTIVATION_SWIGLU_FORWARD, ATTENTION_BACKWARD_KV,
     ATTENTION_BACKWARD_KV_SUBGROUP, ATTENTION_BACKWARD_Q, ATTENTION_BACKWARD_Q_SUBGROUP, ATTENTION_BACKWARD_ROWS, ATTENTION_DECODE,
-    ATTENTION_DECODE_SUBGROUP, ATTENTION_FORWARD, ATTENTION_FORWARD_SUBGROUP, GATHER_BACKWARD, GATHER_FORWARD, Kernel, LOGPROB_BACKWARD,
-    LOGPROB_FORWARD, LOSS_PAIR, LOSS_PAIR_BACKWARD, LOSS_PPO_POLICY, LOSS_PPO_VALUE, LOSS_SPREAD, LOSS_TOTAL, MATMUL_SUM_ROWS,
-    NORM_BACKWARD_WEIGHT, NORM_BACKWARD_X, NORM_FORWARD, POISONED, ROPE_MERGE, ROPE_ROTATE, ROPE_SPLIT, Specialised, Variant, WIDE, launch,
-    poisoned, variant, width,
+    ATTENTION_DECODE_SUBGROUP, ATTENTION_FORWARD, ATTENTION_FORWARD_SUBGROUP, CACHE_PACK, CACHE_UNPACK, GATHER_BACKWARD, GATHER_FORWARD,
+    Kernel, LOGPROB_BACKWARD, LOGPROB_FORWARD, LOSS_PAIR, LOSS_PAIR_BACKWARD, LOSS_PPO_POLICY, LOSS_PPO_VALUE, LOSS_SPREAD, LOSS_TOTAL,
+    MATMUL_SUM_ROWS, NORM_BACKWARD_WEIGHT, NORM_BACKWARD_X, NORM_FORWARD, POISONED, ROPE_MERGE, ROPE_ROTATE, ROPE_SPLIT, Specialised,
+    Variant, WIDE, launch, poisoned, variant, width,
 };
 use crate::loss::{PairLoss, PpoLoss};
 
@@ -22,7 +22,10 @@ mod product;
 mod untracked;
 
 use product::{Added, Product};
+use untracked::own_ints;
 
+/// Numbers in half precision of a word.
+const PAIR: usize = 2;
 /// Lanes of a workgroup where the work is plenty: WebGPU's default limit.
 const MOST_LANES: u32 = 256;
 /// Lanes of a workgroup whose lanes own one small item each.
@@ -127,19 +130,26 @@ impl RawKernels for CubeBackend {
         (out, lse)
     }
 
-    fn attention_decode(q: CubeTensor, k: CubeTensor, v: CubeTensor, first: CubeTensor, last: usize, scale: f32) -> CubeTensor {
-        let [q, k, v] = [q, k, v].map(floats);
-        let first = ints(first);
+    fn attention_decode(q: CubeTensor, kept: Kept<Self>, first: CubeTensor, last: usize, scale: f32) -> CubeTensor {
+        let (q, first) = (floats(q), ints(first));
+        let ([k, v], halved) = match kept {
+            Kept::Float32(kept) => (kept.map(floats), false),
+            Kept::Float16(kept) => (kept.map(ints), true),
+        };
         let [b, t, h, d] = q.meta.shape().dims();
         let [_, s, kv, _] = k.meta.shape().dims();
         let out = empty(&q, [b, t, h, d]);
         let head_dim = ("HEAD_DIM", d as u32);
-        let kernel = match variant().subgroup_lanes().filter(|_| width(&[d]) == WIDE) {
-            None => Specialised::new(&ATTENTION_DECODE, &[("WG", ITEM_LANES), head_dim]),
-            Some(lanes) => Specialised::new(&ATTENTION_DECODE_SUBGROUP, &[("LANES", lanes), head_dim]),
+        let (kernel, queries) = match variant().subgroup_lanes().filter(|_| width(&[d]) == WIDE) {
+            None => (Specialised::new(&ATTENTION_DECODE, &[("WG", ITEM_LANES), head_dim]), 1),
+            Some(lanes) => {
+                // Keys are loaded once for two of the heads that share them.
+                let queries = if (h / kv).is_multiple_of(2) { 2 } else { 1 };
+                (Specialised::new(&ATTENTION_DECODE_SUBGROUP, &[("LANES", lanes), ("QUERIES", queries), head_dim]), queries as usize)
+            }
         };
         let params = [&[b * h, s, h, kv, last].map(|x| x as u32), [scale.to_bits()].as_slice()].concat();
-        launch(kernel, b * h, &[&q, &k, &v, &first, &out], &params);
+        launch(kernel.halved(halved), b * h / queries, &[&q, &k, &v, &first, &out], &params);
         out
     }
 
@@ -446,6 +456,22 @@ impl RawKernels for CubeBackend {
         let rest = [queries, kv, dim / width].map(|x| x as u32);
         launch_words(&ROPE_MERGE, width, &[rotated], &[&dq, &dk, &dv, &turns, &positions, &d_qkv], d_qkv.meta.num_elements(), &rest);
         d_qkv
+    }
+
+    fn pack(k: CubeTensor, v: CubeTensor, kept: [CubeTensor; 2], start: usize) -> [CubeTensor; 2] {
+        let ([k, v], [keys, values]) = ([k, v].map(floats), kept.map(own_ints));
+        let ([_, t, kv, d], [_, s, _, _]) = (k.meta.shape().dims(), keys.meta.shape().dims());
+        let rest = [t, kv * d / PAIR, s, start].map(|x| x as u32);
+        launch_words(&CACHE_PACK, PAIR, &[], &[&k, &v, &keys, &values], k.meta.num_elements(), &rest);
+        [keys, values]
+    }
+
+    fn unpack(kept: [CubeTensor; 2]) -> [CubeTensor; 2] {
+        let [keys, values] = kept.map(ints);
+        let ([b, s, kv, half], words) = (keys.meta.shape().dims(), keys.meta.num_elements());
+        let [k, v] = [(); 2].map(|()| empty(&keys, [b, s, kv, PAIR * half]));
+        launch_words(&CACHE_UNPACK, 1, &[], &[&keys, &values, &k, &v], words, &[]);
+        [k, v]
     }
 
     fn view(segment: &CubeTensor, at: usize, shape: Shape) -> CubeTensor {

@@ -24,6 +24,11 @@ pub struct Kernel {
 }
 
 impl Kernel {
+    /// Whether it reads what may be kept in half precision, see [`Specialised::halved`].
+    pub fn reads_kept(&self) -> bool {
+        self.source.contains(STORED)
+    }
+
     /// Whether it can be widened, see [`Specialised::with_words_of`].
     pub fn has_words(&self) -> bool {
         self.source.contains(NARROW_WORD)
@@ -56,6 +61,8 @@ kernels! {
     ATTENTION_BACKWARD_KV = "attention/backward_kv", twin "attention::backward";
     ATTENTION_DECODE = "attention/decode", twin "attention::decode";
     ATTENTION_DECODE_SUBGROUP = "attention/decode_subgroup", twin "attention::decode";
+    CACHE_PACK = "cache/pack", twin "cache::pack";
+    CACHE_UNPACK = "cache/unpack", twin "cache::unpack";
     CEILING_COPY = "ceiling/copy", twin "ceiling::copy";
     CEILING_FMA = "ceiling/fma", twin "ceiling::fma";
     GATHER_FORWARD = "gather/forward", twin "gather::forward";
@@ -102,6 +109,18 @@ const WIDENED: &[(&str, &str)] = &[
     ("fn spread(x: f32) -> WORD { return WORD(x); }", "fn spread(x: f32) -> WORD { return x + vec4(0.0, 1.0, 2.0, 3.0); }"),
 ];
 
+/// How the line begins that says that a kernel can read what is kept in half precision.
+const STORED: &str = "alias STORED = ";
+/// Lines that a kernel has in place of others where what it reads is kept in half precision.
+const HALVED: &[(&str, &str)] = &[
+    ("alias STORED = f32;", "alias STORED = u32;"),
+    ("alias STORED = vec4<f32>;", "alias STORED = vec2<u32>;"),
+    ("-> f32 { return k[at]; }", "-> f32 { return unpack2x16float(k[at / 2u])[at % 2u]; }"),
+    ("-> f32 { return v[at]; }", "-> f32 { return unpack2x16float(v[at / 2u])[at % 2u]; }"),
+    ("-> vec4<f32> { return k[at]; }", "-> vec4<f32> { return vec4(unpack2x16float(k[at].x), unpack2x16float(k[at].y)); }"),
+    ("-> vec4<f32> { return v[at]; }", "-> vec4<f32> { return vec4(unpack2x16float(v[at].x), unpack2x16float(v[at].y)); }"),
+];
+
 /// A kernel with the values of its `const` lines.
 #[derive(Clone, Debug)]
 pub struct Specialised {
@@ -109,18 +128,24 @@ pub struct Specialised {
     source: &'static str,
     consts: Vec<(&'static str, u32)>,
     wide: bool,
+    halved: bool,
     mutation: Option<Mutation>,
 }
 
 impl Specialised {
     pub fn new(kernel: &Kernel, consts: &[(&'static str, u32)]) -> Self {
         let mutation = MUTATION.with_borrow(|mutation| mutation.clone()).filter(|m| m.kernel == kernel.name);
-        Self { name: kernel.name, source: kernel.source, consts: consts.to_vec(), wide: false, mutation }
+        Self { name: kernel.name, source: kernel.source, consts: consts.to_vec(), wide: false, halved: false, mutation }
     }
 
     /// With words of four numbers where `width` is [`WIDE`].
     pub fn with_words_of(self, width: usize) -> Self {
         Self { wide: width == WIDE, ..self }
+    }
+
+    /// Reading what is kept in half precision, where `halved`.
+    pub fn halved(self, halved: bool) -> Self {
+        Self { halved, ..self }
     }
 
     /// The WGSL text with each `const NAME = …u;` line set; in a browser with the directives that subgroups need there, which
@@ -147,6 +172,10 @@ impl Specialised {
             assert!(text.contains(NARROW_WORD), "{}: has no words", self.name);
             text = WIDENED.iter().fold(text, |text, (narrow, wide)| text.replace(narrow, wide));
         }
+        if self.halved {
+            assert!(text.contains(STORED), "{}: reads nothing that is kept", self.name);
+            text = HALVED.iter().fold(text, |text, (whole, half)| text.replace(whole, half));
+        }
         // A workgroup that is one subgroup takes every turn together, which a browser's analysis cannot see.
         let directives = ["enable subgroups;\n", "diagnostic(off, subgroup_uniformity);\n"];
         if cfg!(target_family = "wasm") && self.name.ends_with("subgroup") { directives.concat() + &text } else { text }
@@ -155,8 +184,8 @@ impl Specialised {
 
 impl Specialised {
     /// What tells one from another: the text follows from the name, and hashing it would cost as much as a launch.
-    fn identity(&self) -> (&'static str, &[(&'static str, u32)], bool, Option<&Mutation>) {
-        (self.name, &self.consts, self.wide, self.mutation.as_ref())
+    fn identity(&self) -> (&'static str, &[(&'static str, u32)], [bool; 2], Option<&Mutation>) {
+        (self.name, &self.consts, [self.wide, self.halved], self.mutation.as_ref())
     }
 }
 

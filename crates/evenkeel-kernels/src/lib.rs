@@ -13,6 +13,7 @@ pub mod bench;
 mod block;
 #[cfg(target_family = "wasm")]
 mod browser;
+mod cache;
 pub mod ceiling;
 pub mod device;
 mod flex;
@@ -42,6 +43,7 @@ pub use ahead::compile_ahead;
 pub use attention::attention;
 pub use backend::Affine;
 pub use block::{ALIGN, Block, Family, Places, Positions, aligned, block, block_cached};
+pub use cache::KeysValues;
 pub use device::{DeviceChoice, DeviceError, Selected, lost, select};
 pub use gather::{Rows, gather, pick, scatter_sum};
 pub use head::head_logprob;

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use evenkeel_core::model::KvCacheDtype;
 
 use super::{DeviceFlag, at_least_one};
 
@@ -31,9 +32,30 @@ pub struct SamplingArgs {
     /// Above 1: tokens already written become less likely
     #[arg(long, value_name = "X")]
     pub repetition_penalty: Option<f64>,
+    /// How keys and values of earlier tokens are stored [default: float32]
+    #[arg(long, value_enum, value_name = "TYPE")]
+    pub kv_cache_dtype: Option<KvCacheFlag>,
     /// Seed of the draws
     #[arg(long, default_value_t = 42, value_name = "N")]
     pub seed: u64,
+}
+
+/// How keys and values are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KvCacheFlag {
+    /// Single precision
+    Float32,
+    /// Half precision: half the memory, log-probabilities move in their third or fourth digit
+    Float16,
+}
+
+impl From<KvCacheFlag> for KvCacheDtype {
+    fn from(flag: KvCacheFlag) -> Self {
+        match flag {
+            KvCacheFlag::Float32 => Self::Float32,
+            KvCacheFlag::Float16 => Self::Float16,
+        }
+    }
 }
 
 /// `evenkeel generate`

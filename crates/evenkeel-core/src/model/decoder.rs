@@ -21,10 +21,7 @@ pub fn hidden(model: &Model, input: &Input, mut cache: Option<&mut KvCache>) -> 
             None => block(x_nd, weights, &positions, &shape, model.gradient_checkpointing),
             Some(cache) => {
                 let start = cache.len();
-                cache.update(layer, |kept| {
-                    let (y_nd, keys, values) = block_cached(x_nd, weights, &positions, kept, start, &shape);
-                    (y_nd, [keys, values])
-                })
+                cache.update(layer, |kept| block_cached(x_nd, weights, &positions, kept, start, &shape))
             }
         };
     }

@@ -82,6 +82,9 @@ fn check(model: &Model, prompts: &[Vec<u32>], sampling: &Sampling) -> Result<()>
         return Err(Error::input("model", "is a reward or value model, which writes no text", "give a *ForCausalLM model"));
     }
     sampling.check()?;
+    if let Some(problem) = sampling.kv_cache_dtype.problem(&model.config) {
+        return Err(Error::input("kv_cache_dtype", problem, "set it to float32"));
+    }
     let (vocabulary, context) = (model.config.vocab_size, model.config.max_positions);
     for (i, prompt) in prompts.iter().enumerate() {
         let place = format!("prompt {}", i + 1);
@@ -141,7 +144,7 @@ impl<'a> Batch<'a> {
         let rows: Vec<Row> = prompts.iter().zip(seeds).enumerate().map(row).collect();
         let device = model.device();
         let capacity = width + sampling.max_new_tokens.min(CACHE_CHUNK);
-        let cache = KvCache::new(&model.config, rows.len(), capacity, &device);
+        let cache = KvCache::new(&model.config, sampling.kv_cache_dtype, rows.len(), capacity, &device);
         let settings = sampling.settings(model.config.max_positions);
         let mut batch = Self { model, rows, cache, device, sampling, settings, drawing: None, drawn: 0, looked_at: 0 };
         batch.drawing = Some(batch.new_drawing());

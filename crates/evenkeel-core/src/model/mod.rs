@@ -20,7 +20,7 @@ use burn::tensor::{Device, Int, Tensor};
 use evenkeel_kernels::{Layout, Rows, TokenStats, head_logprob, linear};
 use sha2::{Digest, Sha256};
 
-pub use cache::KvCache;
+pub use cache::{KvCache, KvCacheDtype};
 pub use config::{Arch, Head, ModelConfig, RopeStretch, SUPPORTED};
 pub(crate) use generate::rehearse as rehearse_generation;
 pub use generate::{Completion, generate};

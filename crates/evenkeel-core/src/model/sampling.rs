@@ -4,6 +4,7 @@ use evenkeel_kernels::sampling::Settings;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::cache::KvCacheDtype;
 use super::config::{ModelConfig, outside};
 use super::fields::Fields;
 use crate::{Error, Result};
@@ -27,6 +28,8 @@ pub struct Sampling {
     pub repetition_penalty: f32,
     /// A completion ends with the first of these.
     pub stop: Vec<u32>,
+    /// How the keys and values of earlier tokens are stored.
+    pub kv_cache_dtype: KvCacheDtype,
 }
 
 impl Default for Sampling {
@@ -40,6 +43,7 @@ impl Default for Sampling {
             min_p: 0.0,
             repetition_penalty: 1.0,
             stop: Vec::new(),
+            kv_cache_dtype: KvCacheDtype::default(),
         }
     }
 }
@@ -103,6 +107,7 @@ impl Sampling {
             min_p: number("min_p", 0.0)?,
             repetition_penalty: number("repetition_penalty", 1.0)?,
             stop: if own_stop.is_empty() { config.eos.clone() } else { own_stop },
+            kv_cache_dtype: default.kv_cache_dtype,
         };
         // A greedy configuration may carry a temperature of 0 that nothing reads.
         match sampling.problems().into_iter().next().filter(|_| do_sample) {

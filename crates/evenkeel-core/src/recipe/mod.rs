@@ -8,6 +8,8 @@ mod validate;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::KvCacheDtype;
+
 pub use parse::{Assignment, Problem};
 
 /// Which trainer runs.
@@ -286,6 +288,8 @@ pub struct Ppo {
     pub response_length: usize,
     /// Sampling temperature; log-probabilities use it everywhere.
     pub temperature: f64,
+    /// How the rollout stores the keys and values of earlier tokens.
+    pub kv_cache_dtype: KvCacheDtype,
     /// Passes over each rollout.
     pub num_ppo_epochs: usize,
     /// Optimiser steps per pass; `gradient_accumulation_steps` splits each further.
@@ -336,6 +340,7 @@ impl Default for Ppo {
             rollout_batch_size: 64,
             response_length: 53,
             temperature: 0.7,
+            kv_cache_dtype: KvCacheDtype::Float32,
             num_ppo_epochs: 4,
             num_mini_batches: 1,
             kl_coef: 0.05,

@@ -1,7 +1,7 @@
 //! What is written: the published text, the same whatever the batch, and clear ends.
 
 use burn::tensor::{Device, Tensor};
-use evenkeel_core::model::{Completion, Head, Model, ModelConfig, Sampling, generate};
+use evenkeel_core::model::{Completion, Head, KvCacheDtype, Model, ModelConfig, Sampling, generate};
 use evenkeel_core::rng;
 use evenkeel_kernels::draw;
 use evenkeel_kernels::sampling::{Drawing, Start};
@@ -27,10 +27,12 @@ fn stories_write_the_published_text() {
     for (device_name, device) in devices("stories_write_the_published_text") {
         let story = load(shared.join("models/stories260K"), &device);
         let text = story.text.unwrap();
-        let sampling = Sampling { max_new_tokens: 110, ..story.sampling };
-        let written = run(&story.model, &[vec![text.bos().unwrap()]], &sampling, &[0]);
-        let written = text.decode(&written[0].ids, true);
-        assert!(written.starts_with(PUBLISHED), "{device_name}: {written}");
+        for kv_cache_dtype in [KvCacheDtype::Float32, KvCacheDtype::Float16] {
+            let sampling = Sampling { max_new_tokens: 110, kv_cache_dtype, ..story.sampling.clone() };
+            let written = run(&story.model, &[vec![text.bos().unwrap()]], &sampling, &[0]);
+            let written = text.decode(&written[0].ids, true);
+            assert!(written.starts_with(PUBLISHED), "{device_name}, {kv_cache_dtype:?}: {written}");
+        }
     }
 }
 
@@ -58,7 +60,8 @@ fn a_ragged_batch_writes_what_each_prompt_writes_alone() {
             let drawn = Sampling { max_new_tokens: 70, stop, temperature: 1.5, ..Sampling::default() };
             let long = Sampling { max_new_tokens: 70, top_k: 40, ..Sampling::default() };
             let greedy = Sampling::greedy(12, Vec::new());
-            let samplings = if whole { vec![&drawn, &greedy, &long] } else { vec![&drawn] };
+            let half = Sampling { kv_cache_dtype: KvCacheDtype::Float16, ..drawn.clone() };
+            let samplings = if whole { vec![&drawn, &greedy, &long, &half] } else { vec![&drawn, &half] };
             for sampling in samplings {
                 let together = run(&model, &prompts, sampling, &seeds);
                 for (i, prompt) in prompts.iter().enumerate() {
@@ -73,12 +76,14 @@ fn a_ragged_batch_writes_what_each_prompt_writes_alone() {
 }
 
 fn tiny() -> Model {
-    let config = json!({
+    untrained(json!({
         "model_type": "llama", "vocab_size": 32, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1,
         "num_attention_heads": 2, "max_position_embeddings": 20, "tie_word_embeddings": true
-    });
-    let config = ModelConfig::from_value("test", config).unwrap();
-    Model::init(config, Head::Lm, 1, &Device::flex())
+    }))
+}
+
+fn untrained(config: serde_json::Value) -> Model {
+    Model::init(ModelConfig::from_value("test", config).unwrap(), Head::Lm, 1, &Device::flex())
 }
 
 #[test]
@@ -111,6 +116,9 @@ fn what_cannot_be_written_is_refused() {
     assert!(refusal(&model.with_score_head(0), vec![3], &sampling).contains("reward or value model"));
     let cold = Sampling { temperature: 0.0, ..Sampling::default() };
     assert!(refusal(&model, vec![3], &cold).contains("temperature: 0 is not above 0"));
+    let odd = untrained(json!({ "model_type": "gpt2", "vocab_size": 32, "n_embd": 15, "n_layer": 1, "n_head": 3, "n_positions": 20 }));
+    let half = Sampling { kv_cache_dtype: KvCacheDtype::Float16, ..Sampling::default() };
+    assert!(refusal(&odd, vec![3], &half).contains("kv_cache_dtype: float16 packs numbers in pairs, and the model's heads have 5 each"));
 }
 
 /// Log-probabilities of .5, .3, .15 and .05.

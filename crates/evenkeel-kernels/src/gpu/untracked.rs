@@ -6,8 +6,8 @@ use burn::backend::wgpu::{CubeBackend, CubeTensor};
 use burn::tensor::Shape;
 
 use super::{ITEM_LANES, MOST_LANES, empty, floats, ints, launch_words, own, row_lanes};
-use crate::backend::{Cache, RawKernels, Untracked};
-use crate::block::{Block, Operands, forward_cached};
+use crate::backend::{RawKernels, Untracked};
+use crate::block::{Block, Operands, forward_cached, forward_cached_half};
 use crate::launch::{
     ADVANTAGE_GAE, ADVANTAGE_REWARDS, ADVANTAGE_WHITEN, CEILING_COPY, CEILING_FMA, OPTIM_ADAMW, OPTIM_CLIP, OPTIM_SUM_SQUARES,
     SAMPLING_DRAW, SAMPLING_THRESHOLD, Specialised, launch, width,
@@ -150,7 +150,24 @@ impl Untracked for CubeBackend {
         start: usize,
         block: Block,
     ) -> (CubeTensor, CubeTensor, CubeTensor) {
-        forward_cached::<Self>(x, &Operands { weights, angles: (turns, positions), first, last, block }, Cache { keys, values, start })
+        let operands = Operands { weights, angles: (turns, positions), first, last, block };
+        forward_cached::<Self>(x, &operands, [keys, values], start)
+    }
+
+    fn block_cached_half(
+        x: CubeTensor,
+        weights: CubeTensor,
+        turns: CubeTensor,
+        positions: CubeTensor,
+        first: CubeTensor,
+        last: CubeTensor,
+        keys: CubeTensor,
+        values: CubeTensor,
+        start: usize,
+        block: Block,
+    ) -> (CubeTensor, CubeTensor, CubeTensor) {
+        let operands = Operands { weights, angles: (turns, positions), first, last, block };
+        forward_cached_half::<Self>(x, &operands, [keys, values], start)
     }
 
     fn draw(
@@ -186,7 +203,7 @@ impl Untracked for CubeBackend {
 }
 
 /// Integers that may be written, as [`own`].
-fn own_ints(tensor: CubeTensor) -> CubeTensor {
+pub(super) fn own_ints(tensor: CubeTensor) -> CubeTensor {
     let tensor = ints(tensor);
     if tensor.handle.can_mut() { tensor } else { CubeBackend::int_mul_scalar(tensor, Scalar::Int(1)) }
 }

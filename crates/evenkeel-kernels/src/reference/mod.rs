@@ -6,6 +6,7 @@
 pub mod activation;
 pub mod advantage;
 pub mod attention;
+pub mod cache;
 pub mod ceiling;
 pub mod gather;
 pub mod logprob;

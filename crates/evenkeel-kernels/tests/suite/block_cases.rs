@@ -2,9 +2,9 @@
 
 use burn::tensor::{Device, Int, Tensor};
 use evenkeel_kernels::{
-    AdamW, Block, Family, Kl, Layout, PairKind, PairLoss, Positions, Responses, Rows, adamw, block_cached, ceiling, clip, gae, gather,
-    gelu, head_logprob, layer_norm, linear, linear_bias, linear_residual, pair_loss, pick, ppo_policy_loss, ppo_value_loss, rewards,
-    rms_norm, rope, scatter_sum, stock, swiglu, token_logprob, total, whiten,
+    AdamW, Block, Family, KeysValues, Kl, Layout, PairKind, PairLoss, Positions, Responses, Rows, adamw, block_cached, ceiling, clip, gae,
+    gather, gelu, head_logprob, layer_norm, linear, linear_bias, linear_residual, pair_loss, pick, ppo_policy_loss, ppo_value_loss,
+    rewards, rms_norm, rope, scatter_sum, stock, swiglu, token_logprob, total, whiten,
 };
 
 use crate::cases::Maths;
@@ -69,6 +69,9 @@ pub const BLOCKS: &[BlockCase] = &[
     BlockCase { name: "block of Llama, no padding", sizes: [1, 17, 10], run: run_dense_llama },
     BlockCase { name: "block of Llama, long", sizes: [1, 70, 61], run: run_llama },
     BlockCase { name: "block of Llama, long and sharp", sizes: [1, 70, 61], run: run_sharp_llama },
+    BlockCase { name: "block of Llama, pairs of heads, sharp", sizes: [1, 70, 61], run: run_sharp_pairs },
+    BlockCase { name: "block of Llama, half, odd", sizes: [3, 21, 9], run: run_half_llama },
+    BlockCase { name: "block of Llama, half, words", sizes: [2, 37, 20], run: run_half_dense_llama },
     BlockCase { name: "block of Qwen3, odd", sizes: [2, 5, 2], run: run_qwen3 },
     BlockCase { name: "block of GPT-2, odd", sizes: [2, 5, 2], run: run_gpt2 },
 ];
@@ -491,11 +494,25 @@ fn run_sharp_llama(sizes: [usize; 3], maths: Maths, device: &Device) -> Vec<Outp
     run_block(sizes, llama([20, 6, 2, 4, 23, 0], false), 25.0, maths, device)
 }
 
+/// As many queries again as keys, which some kernels take in pairs.
+fn run_sharp_pairs(sizes: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
+    run_block(sizes, llama([20, 4, 2, 4, 23, 0], false), 25.0, maths, device)
+}
+
 /// Sizes at which nothing needs padding, and every bias.
 fn run_dense_llama(sizes: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
     let block = llama([64, 4, 2, 32, 64, 0], true);
     assert!(block.places().dense);
     run_block(sizes, block, 1.0, maths, device)
+}
+
+/// Keys and values in half precision.
+fn run_half_llama(sizes: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
+    vec![cached(&Tokens::new(sizes, llama([20, 6, 2, 6, 23, 0], false), 1.0, device), true, maths)]
+}
+
+fn run_half_dense_llama(sizes: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
+    vec![cached(&Tokens::new(sizes, llama([64, 4, 2, 32, 64, 0], true), 1.0, device), true, maths)]
 }
 
 fn run_qwen3(sizes: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
@@ -506,62 +523,88 @@ fn run_gpt2(sizes: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
     run_block(sizes, Block { family: Family::Gpt2, ..llama([15, 3, 3, 5, 29, 0], true) }, 1.0, maths, device)
 }
 
-/// Gradients kept and computed again, and the same tokens through a cache: some at once, two after them, the rest one by one. `sharpness` multiplies the weights of
-/// queries and keys.
-fn run_block([b, t, split]: [usize; 3], block: Block, sharpness: f32, maths: Maths, device: &Device) -> Vec<Output> {
-    let device = device.clone().autodiff();
-    let (d, places) = (block.hidden_size, block.places());
-    let mut numbers = Numbers::new(18);
-    let x = floats(&numbers.many(b * t * d, 1.0), [b * t, d], &device).require_grad();
-    let mut weights = numbers.many(places.len, 0.4);
-    let sharpened = (block.num_heads + block.num_kv_heads) * block.head_dim * d;
-    weights[places.qkv.weight..][..sharpened].iter_mut().for_each(|x| *x *= sharpness);
-    let weights = floats(&weights, [places.len], &device).require_grad();
-    // The last token's position is the first.
-    let turns = turns(&mut numbers, b * t, block.head_dim, &device).flip([0]);
-    let positions = |columns: std::ops::Range<usize>| {
+/// Tokens before a block: two documents in every row.
+struct Tokens {
+    sizes: [usize; 3],
+    block: Block,
+    x: Tensor<2>,
+    weights: Tensor<1>,
+    turns: Tensor<2>,
+    dy: Tensor<2>,
+}
+
+impl Tokens {
+    /// `sharpness` multiplies the weights of queries and keys.
+    fn new(sizes: [usize; 3], block: Block, sharpness: f32, device: &Device) -> Self {
+        let ([b, t, _], device) = (sizes, device.clone().autodiff());
+        let (d, places) = (block.hidden_size, block.places());
+        let mut numbers = Numbers::new(18);
+        let x = floats(&numbers.many(b * t * d, 1.0), [b * t, d], &device).require_grad();
+        let mut weights = numbers.many(places.len, 0.4);
+        let sharpened = (block.num_heads + block.num_kv_heads) * block.head_dim * d;
+        weights[places.qkv.weight..][..sharpened].iter_mut().for_each(|x| *x *= sharpness);
+        let weights = floats(&weights, [places.len], &device).require_grad();
+        // The last token's position is the first.
+        let turns = turns(&mut numbers, b * t, block.head_dim, &device).flip([0]);
+        let dy = floats(&numbers.many(b * t * d, 1.0), [b * t, d], &device);
+        Self { sizes, block, x, weights, turns, dy }
+    }
+
+    fn positions(&self, columns: std::ops::Range<usize>) -> Positions {
+        let ([b, t, _], device) = (self.sizes, self.x.device());
         let each = |f: &dyn Fn(usize) -> i32| -> Vec<i32> { (0..b).flat_map(|_| columns.clone().map(f)).collect() };
+        let at = ints(&(0..b * t).map(|token| (b * t - 1 - token) as i32).collect::<Vec<_>>(), [b, t], &device);
         Positions {
-            turns: turns.clone(),
-            at: ints(&(0..b * t).map(|token| (b * t - 1 - token) as i32).collect::<Vec<_>>(), [b, t], &device).narrow(
-                1,
-                columns.start,
-                columns.len(),
-            ),
-            // Two documents in one row.
+            turns: self.turns.clone(),
+            at: at.narrow(1, columns.start, columns.len()),
             first: ints(&each(&|i| if i >= 2 { 2 } else { 0 }), [b, columns.len()], &device),
             last: ints(&each(&|i| i as i32), [b, columns.len()], &device),
         }
+    }
+
+    fn through(&self, maths: Maths, recompute: bool) -> Tensor<2> {
+        let positions = self.positions(0..self.sizes[1]);
+        match maths {
+            Maths::Ours => evenkeel_kernels::block(self.x.clone(), self.weights.clone(), &positions, &self.block, recompute),
+            Maths::Stock => stock::block(self.x.clone(), self.weights.clone(), &positions, &self.block),
+        }
+    }
+}
+
+/// The tokens through a cache: some at once, two after them, the rest one by one. Without one in stock maths.
+fn cached(tokens: &Tokens, half: bool, maths: Maths) -> Output {
+    let Tokens { sizes: [b, t, split], block, x, weights, .. } = tokens;
+    let (b, t, split) = (*b, *t, *split);
+    if maths == Maths::Stock {
+        return Output { name: "cached", values: read(tokens.through(maths, false)) };
+    }
+    let mut cache = Some(KeysValues::zeros([b, t + 1, block.num_kv_heads, block.head_dim], half, &x.device().inner()));
+    let mut part = |columns: std::ops::Range<usize>| {
+        let rows = x
+            .clone()
+            .reshape([b, t, block.hidden_size])
+            .narrow(1, columns.start, columns.len())
+            .reshape([b * columns.len(), block.hidden_size]);
+        let (positions, start, columns) = (tokens.positions(columns.clone()), columns.start, columns.len());
+        let (y, kept) = block_cached(rows, weights.clone(), &positions, cache.take().expect("given back"), start, block);
+        cache = Some(kept);
+        y.reshape([b, columns, block.hidden_size])
     };
-    let dy = floats(&numbers.many(b * t * d, 1.0), [b * t, d], &device);
+    let mut parts = vec![part(0..split), part(split..split + 2)];
+    parts.extend((split + 2..t).map(|column| part(column..column + 1)));
+    Output { name: "cached", values: read(Tensor::cat(parts, 1)) }
+}
+
+/// Gradients kept and computed again, and the same tokens through a cache.
+fn run_block(sizes: [usize; 3], block: Block, sharpness: f32, maths: Maths, device: &Device) -> Vec<Output> {
+    let tokens = Tokens::new(sizes, block, sharpness, device);
     let run = |recompute: bool| {
-        let y = match maths {
-            Maths::Ours => evenkeel_kernels::block(x.clone(), weights.clone(), &positions(0..t), &block, recompute),
-            Maths::Stock => stock::block(x.clone(), weights.clone(), &positions(0..t), &block),
-        };
-        let grads = (y.clone() * dy.clone()).sum().backward();
-        [read(y), read(x.grad(&grads).expect("a gradient")), read(weights.grad(&grads).expect("a gradient"))]
+        let y = tokens.through(maths, recompute);
+        let grads = (y.clone() * tokens.dy.clone()).sum().backward();
+        [read(y), read(tokens.x.grad(&grads).expect("a gradient")), read(tokens.weights.grad(&grads).expect("a gradient"))]
     };
     let [y, dx, dweights] = run(false);
     assert!(run(true) == [y.clone(), dx.clone(), dweights.clone()], "computed again, the gradients are others");
-
-    let cached = match maths {
-        Maths::Stock => y.clone(),
-        Maths::Ours => {
-            let shape = [b, t + 1, block.num_kv_heads, block.head_dim];
-            let mut cache = [(); 2].map(|()| Tensor::zeros(shape, &device.clone().inner()));
-            let mut part = |columns: std::ops::Range<usize>| {
-                let rows = x.clone().reshape([b, t, d]).narrow(1, columns.start, columns.len()).reshape([b * columns.len(), d]);
-                let keep = cache.clone();
-                let (y, keys, values) = block_cached(rows, weights.clone(), &positions(columns.clone()), keep, columns.start, &block);
-                cache = [keys, values];
-                y.reshape([b, columns.len(), d])
-            };
-            let mut parts = vec![part(0..split), part(split..split + 2)];
-            parts.extend((split + 2..t).map(|column| part(column..column + 1)));
-            read(Tensor::cat(parts, 1))
-        }
-    };
-    let named = [("y", y), ("dx", dx), ("dweights", dweights), ("cached", cached)];
-    named.into_iter().map(|(name, values)| Output { name, values }).collect()
+    let named = [("y", y), ("dx", dx), ("dweights", dweights)];
+    named.into_iter().map(|(name, values)| Output { name, values }).chain([cached(&tokens, false, maths)]).collect()
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use evenkeel_kernels::launch::KERNELS;
 
 use crate::mutations::{
-    ATTENTION_DEFECTS, ATTENTION_SUBGROUP_DEFECTS, BLOCK_DEFECTS, DECODE_DEFECTS, DECODE_SUBGROUP_DEFECTS, Defect, LOGPROB_DEFECTS,
-    MATMUL_DEFECTS, MATMUL_SUBGROUP_DEFECTS, PANEL_DEFECTS, SAMPLING_DEFECTS,
+    ATTENTION_DEFECTS, ATTENTION_SUBGROUP_DEFECTS, BLOCK_DEFECTS, CACHE_DEFECTS, DECODE_DEFECTS, DECODE_SUBGROUP_DEFECTS, Defect,
+    LOGPROB_DEFECTS, MATMUL_DEFECTS, MATMUL_SUBGROUP_DEFECTS, PANEL_DEFECTS, SAMPLING_DEFECTS,
 };
 
 fn shaders() -> PathBuf {
@@ -49,6 +49,7 @@ fn every_shader_has_a_defect_that_must_be_noticed() {
         ATTENTION_SUBGROUP_DEFECTS,
         LOGPROB_DEFECTS,
         BLOCK_DEFECTS,
+        CACHE_DEFECTS,
         DECODE_DEFECTS,
         DECODE_SUBGROUP_DEFECTS,
         MATMUL_DEFECTS,
@@ -69,6 +70,7 @@ fn timed_by(family: &str) -> String {
         "activation" => row("swiglu"),
         "advantage" => row("gae"),
         "attention" => row("attention"),
+        "cache" => row("block_cached"),
         "ceiling" => "ceiling::fma(".into(),
         "gather" => row("gather"),
         "logprob" => row("token_logprob"),

@@ -9,7 +9,7 @@ use crate::block_cases::BLOCKS;
 use crate::cases::{ATTENTION, LOGITS, Maths};
 use crate::common::{Output, Run, Tolerance, compare, cpu, gpu, subgroup_forms};
 use crate::sampling_cases::SAMPLING;
-use crate::twins::{ATTENTION_OUTLIER_TOLERANCE, BLOCK_TOLERANCE, LOGITS_TOLERANCE, MATMUL_TOLERANCE, SHARP_TOLERANCE};
+use crate::twins::{ATTENTION_OUTLIER_TOLERANCE, BLOCK_TOLERANCE, HALF_TOLERANCE, LOGITS_TOLERANCE, MATMUL_TOLERANCE, SHARP_TOLERANCE};
 
 pub struct Defect {
     what: &'static str,
@@ -237,6 +237,15 @@ pub const DECODE_SUBGROUP_DEFECTS: &[Defect] = &[
     defect("value of another lane", "attention/decode_subgroup", "subgroupShuffle(key_at, 2u)", "subgroupShuffle(key_at, 1u)"),
 ];
 
+/// Noticed where keys and values are kept in half precision.
+pub const CACHE_DEFECTS: &[Defect] = &[
+    defect("column of another start", "cache/pack", "+ params[4] +", "+ 0u * params[4] +"),
+    defect("keys for values", "cache/pack", "values[to] = half(v[at]);", "values[to] = half(k[at] + 0.0 * v[at]);"),
+    defect("row of another", "cache/pack", "token / params[1] * params[3]", "token / params[1] * 0u * params[3]"),
+    defect("halves swapped", "cache/unpack", "k[at] = unpack2x16float(keys[at]);", "k[at] = unpack2x16float(keys[at]).yx;"),
+    defect("last value skipped", "cache/unpack", "v[at] = unpack", "v[max(at, 1u) - 1u] = unpack"),
+];
+
 /// Noticed where scores are far apart.
 const SHARP_DEFECTS: &[Defect] = &[
     defect("maximum never subtracted", "attention/decode", "max(largest, lanes[0])", "max(0.0 * largest, 0.0 * lanes[0])"),
@@ -249,7 +258,8 @@ const SHARP_SUBGROUP_DEFECTS: &[Defect] = &[
         "max(largest, subgroupMax(score))",
         "max(0.0 * largest, 0.0 * subgroupMax(score))",
     ),
-    defect("old sum not decayed", "attention/decode_subgroup", "sums[part] *= decay;", "sums[part] *= 1.0;"),
+    defect("old sum not decayed", "attention/decode_subgroup", "sums[part] *= decay.x;", "sums[part] *= 1.0;"),
+    defect("second old sum not decayed", "attention/decode_subgroup", "PARTS + part] *= decay.y; }", "PARTS + part] *= 1.0; }"),
 ];
 
 pub const SAMPLING_DEFECTS: &[Defect] = &[
@@ -338,9 +348,16 @@ fn matmul_defects_fail() {
 
 #[test]
 fn block_defects_fail() {
-    let runs = block_runs(|name| !name.starts_with("linear") && !name.contains("sharp") && !name.contains("stretches"));
+    let runs = block_runs(|name| ["linear", "sharp", "stretches", "half"].iter().all(|other| !name.contains(other)));
     let runs: Vec<_> = runs.iter().map(|run| run as Run).collect();
     all_are_noticed("block_defects_fail", BLOCK_DEFECTS, BLOCK_TOLERANCE, &runs);
+}
+
+#[test]
+fn cache_defects_fail() {
+    let runs = block_runs(|name| name.contains("half"));
+    let runs: Vec<_> = runs.iter().map(|run| run as Run).collect();
+    all_are_noticed("cache_defects_fail", CACHE_DEFECTS, HALF_TOLERANCE, &runs);
 }
 
 /// Decoding has a default form and subgroup forms: the former is not what a software adapter runs unasked.
@@ -348,7 +365,7 @@ fn block_defects_fail() {
 fn decode_defects_fail() {
     let test = "decode_defects_fail";
     for (chosen, of_form) in [("odd", [DECODE_DEFECTS, DECODE_SUBGROUP_DEFECTS]), ("sharp", [SHARP_DEFECTS, SHARP_SUBGROUP_DEFECTS])] {
-        let runs = block_runs(|name| name.starts_with("block of Llama") && name.contains(chosen));
+        let runs = block_runs(|name| name.starts_with("block of Llama") && name.contains(chosen) && !name.contains("half"));
         let runs: Vec<_> = runs.iter().map(|run| run as Run).collect();
         let tolerance = if chosen == "sharp" { SHARP_TOLERANCE } else { BLOCK_TOLERANCE };
         with_variant(Variant::Default, || all_are_noticed(test, of_form[0], tolerance, &runs));

@@ -17,13 +17,20 @@ fn specialisations(kernel: &Kernel) -> Vec<Vec<(&'static str, u32)>> {
     let has = |constant: &str| kernel.source.contains(&format!("\nconst {constant} = "));
     match (has("HEAD_DIM"), has("LANES")) {
         (true, true) if kernel.name.contains("subgroup") => {
-            [4, 8].into_iter().flat_map(|lanes| [4, 36, 128].map(|d| vec![("LANES", lanes), ("HEAD_DIM", d)])).collect()
+            let queries = if has("QUERIES") { vec![vec![("QUERIES", 1)], vec![("QUERIES", 2)]] } else { vec![vec![]] };
+            let of =
+                |lanes: u32, d: u32| queries.iter().map(move |queries| [queries, [("LANES", lanes), ("HEAD_DIM", d)].as_slice()].concat());
+            [4, 8].into_iter().flat_map(|lanes| [4, 36, 128].into_iter().flat_map(move |d| of(lanes, d))).collect()
         }
         (true, true) => [(16, 1), (16, 5), (16, 64), (8, 65), (8, 128)].map(|(block, d)| vec![("BLOCK", block), ("HEAD_DIM", d)]).to_vec(),
         (true, false) => [1, 128].map(|d| vec![("HEAD_DIM", d)]).to_vec(),
         _ if has("ROW_LANES") => {
             let other = [("A_TRANSPOSED", 1), ("B_TRANSPOSED", 0), ("ADDED", 0), ("FITS", 1)];
             [(4, 4), (8, 8), (8, 1)].map(|(lanes, rows)| [&[("LANES", lanes), ("ROW_LANES", rows)], &other[..]].concat()).to_vec()
+        }
+        _ if has("RUNS") => {
+            let other = [("B_TRANSPOSED", 0), ("ADDED", 0), ("FITS", 1), ("EVEN", 1)];
+            [(4, 2), (8, 3)].map(|(lanes, runs)| [&[("LANES", lanes), ("RUNS", runs)], &other[..]].concat()).to_vec()
         }
         _ if has("KEEP_MEAN") => vec![vec![("KEEP_MEAN", 1)]],
         _ if has("KL") => vec![vec![("KL", 1)]],
@@ -32,9 +39,11 @@ fn specialisations(kernel: &Kernel) -> Vec<Vec<(&'static str, u32)>> {
     }
 }
 
-/// Subgroups are beyond WebGPU's defaults: only a file of that name, a variant behind a probe, may use them.
+/// Subgroups are beyond WebGPU's defaults: only a file of that name, a variant behind a probe, may use them. That f32 is packed in halves
+/// is among the defaults; naga asks because OpenGL cannot.
 fn capabilities(name: &str) -> Capabilities {
-    if name.contains("subgroup") { Capabilities::SUBGROUP } else { Capabilities::empty() }
+    let default = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    if name.contains("subgroup") { default | Capabilities::SUBGROUP } else { default }
 }
 
 fn check(name: &str, wgsl: &str) {
@@ -82,6 +91,9 @@ fn every_shader_is_valid_within_browser_limits() {
         check(kernel.name, kernel.source);
         for consts in [vec![]].into_iter().chain(specialisations(kernel)) {
             check(&format!("{} {consts:?}", kernel.name), &Specialised::new(kernel, &consts).wgsl());
+            if kernel.reads_kept() {
+                check(&format!("{} {consts:?} in halves", kernel.name), &Specialised::new(kernel, &consts).halved(true).wgsl());
+            }
             if kernel.has_words() {
                 check(&format!("{} {consts:?} in wide words", kernel.name), &Specialised::new(kernel, &consts).with_words_of(WIDE).wgsl());
             }

@@ -60,6 +60,7 @@ impl PpoTrainer {
             min_p: 0.0,
             repetition_penalty: 1.0,
             stop: self.stop.clone(),
+            kv_cache_dtype: self.config.kv_cache_dtype,
         }
     }
 
