@@ -140,16 +140,12 @@ impl RawKernels for CubeBackend {
         let [_, s, kv, _] = k.meta.shape().dims();
         let out = empty(&q, [b, t, h, d]);
         let head_dim = ("HEAD_DIM", d as u32);
-        let (kernel, queries) = match variant().subgroup_lanes().filter(|_| width(&[d]) == WIDE) {
-            None => (Specialised::new(&ATTENTION_DECODE, &[("WG", ITEM_LANES), head_dim]), 1),
-            Some(lanes) => {
-                // Keys are loaded once for two of the heads that share them.
-                let queries = if (h / kv).is_multiple_of(2) { 2 } else { 1 };
-                (Specialised::new(&ATTENTION_DECODE_SUBGROUP, &[("LANES", lanes), ("QUERIES", queries), head_dim]), queries as usize)
-            }
+        let kernel = match variant().subgroup_lanes().filter(|_| width(&[d]) == WIDE) {
+            None => Specialised::new(&ATTENTION_DECODE, &[("WG", ITEM_LANES), head_dim]),
+            Some(lanes) => Specialised::new(&ATTENTION_DECODE_SUBGROUP, &[("LANES", lanes), head_dim]),
         };
         let params = [&[b * h, s, h, kv, last].map(|x| x as u32), [scale.to_bits()].as_slice()].concat();
-        launch(kernel.halved(halved), b * h / queries, &[&q, &k, &v, &first, &out], &params);
+        launch(kernel.halved(halved), b * h, &[&q, &k, &v, &first, &out], &params);
         out
     }
 

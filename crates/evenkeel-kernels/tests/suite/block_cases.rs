@@ -69,7 +69,6 @@ pub const BLOCKS: &[BlockCase] = &[
     BlockCase { name: "block of Llama, no padding", sizes: [1, 17, 10], run: run_dense_llama },
     BlockCase { name: "block of Llama, long", sizes: [1, 70, 61], run: run_llama },
     BlockCase { name: "block of Llama, long and sharp", sizes: [1, 70, 61], run: run_sharp_llama },
-    BlockCase { name: "block of Llama, pairs of heads, sharp", sizes: [1, 70, 61], run: run_sharp_pairs },
     BlockCase { name: "block of Llama, half, odd", sizes: [3, 21, 9], run: run_half_llama },
     BlockCase { name: "block of Llama, half, words", sizes: [2, 37, 20], run: run_half_dense_llama },
     BlockCase { name: "block of Qwen3, odd", sizes: [2, 5, 2], run: run_qwen3 },
@@ -492,11 +491,6 @@ fn run_llama(sizes: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
 /// Scores of over 100, whose exponentials overflow unless the maximum is subtracted.
 fn run_sharp_llama(sizes: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
     run_block(sizes, llama([20, 6, 2, 4, 23, 0], false), 25.0, maths, device)
-}
-
-/// As many queries again as keys, which some kernels take in pairs.
-fn run_sharp_pairs(sizes: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
-    run_block(sizes, llama([20, 4, 2, 4, 23, 0], false), 25.0, maths, device)
 }
 
 /// Sizes at which nothing needs padding, and every bias.

@@ -258,8 +258,7 @@ const SHARP_SUBGROUP_DEFECTS: &[Defect] = &[
         "max(largest, subgroupMax(score))",
         "max(0.0 * largest, 0.0 * subgroupMax(score))",
     ),
-    defect("old sum not decayed", "attention/decode_subgroup", "sums[part] *= decay.x;", "sums[part] *= 1.0;"),
-    defect("second old sum not decayed", "attention/decode_subgroup", "PARTS + part] *= decay.y; }", "PARTS + part] *= 1.0; }"),
+    defect("old sum not decayed", "attention/decode_subgroup", "sums[part] *= decay;", "sums[part] *= 1.0;"),
 ];
 
 pub const SAMPLING_DEFECTS: &[Defect] = &[

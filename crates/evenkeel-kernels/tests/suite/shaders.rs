@@ -17,10 +17,7 @@ fn specialisations(kernel: &Kernel) -> Vec<Vec<(&'static str, u32)>> {
     let has = |constant: &str| kernel.source.contains(&format!("\nconst {constant} = "));
     match (has("HEAD_DIM"), has("LANES")) {
         (true, true) if kernel.name.contains("subgroup") => {
-            let queries = if has("QUERIES") { vec![vec![("QUERIES", 1)], vec![("QUERIES", 2)]] } else { vec![vec![]] };
-            let of =
-                |lanes: u32, d: u32| queries.iter().map(move |queries| [queries, [("LANES", lanes), ("HEAD_DIM", d)].as_slice()].concat());
-            [4, 8].into_iter().flat_map(|lanes| [4, 36, 128].into_iter().flat_map(move |d| of(lanes, d))).collect()
+            [4, 8].into_iter().flat_map(|lanes| [4, 36, 128].map(|d| vec![("LANES", lanes), ("HEAD_DIM", d)])).collect()
         }
         (true, true) => [(16, 1), (16, 5), (16, 64), (8, 65), (8, 128)].map(|(block, d)| vec![("BLOCK", block), ("HEAD_DIM", d)]).to_vec(),
         (true, false) => [1, 128].map(|d| vec![("HEAD_DIM", d)]).to_vec(),
