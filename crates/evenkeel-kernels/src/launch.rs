@@ -127,25 +127,31 @@ pub struct Specialised {
     name: &'static str,
     source: &'static str,
     consts: Vec<(&'static str, u32)>,
+    words: Words,
+    mutation: Option<Mutation>,
+}
+
+/// What stands in a kernel's text for its words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+struct Words {
     wide: bool,
     halved: bool,
-    mutation: Option<Mutation>,
 }
 
 impl Specialised {
     pub fn new(kernel: &Kernel, consts: &[(&'static str, u32)]) -> Self {
         let mutation = MUTATION.with_borrow(|mutation| mutation.clone()).filter(|m| m.kernel == kernel.name);
-        Self { name: kernel.name, source: kernel.source, consts: consts.to_vec(), wide: false, halved: false, mutation }
+        Self { name: kernel.name, source: kernel.source, consts: consts.to_vec(), words: Words::default(), mutation }
     }
 
     /// With words of four numbers where `width` is [`WIDE`].
     pub fn with_words_of(self, width: usize) -> Self {
-        Self { wide: width == WIDE, ..self }
+        Self { words: Words { wide: width == WIDE, ..self.words }, ..self }
     }
 
     /// Reading what is kept in half precision, where `halved`.
     pub fn halved(self, halved: bool) -> Self {
-        Self { halved, ..self }
+        Self { words: Words { halved, ..self.words }, ..self }
     }
 
     /// The WGSL text with each `const NAME = …u;` line set; in a browser with the directives that subgroups need there, which
@@ -168,11 +174,11 @@ impl Specialised {
             });
             text = lines.collect::<Vec<_>>().join("\n");
         }
-        if self.wide {
+        if self.words.wide {
             assert!(text.contains(NARROW_WORD), "{}: has no words", self.name);
             text = WIDENED.iter().fold(text, |text, (narrow, wide)| text.replace(narrow, wide));
         }
-        if self.halved {
+        if self.words.halved {
             assert!(text.contains(STORED), "{}: reads nothing that is kept", self.name);
             text = HALVED.iter().fold(text, |text, (whole, half)| text.replace(whole, half));
         }
@@ -184,8 +190,8 @@ impl Specialised {
 
 impl Specialised {
     /// What tells one from another: the text follows from the name, and hashing it would cost as much as a launch.
-    fn identity(&self) -> (&'static str, &[(&'static str, u32)], [bool; 2], Option<&Mutation>) {
-        (self.name, &self.consts, [self.wide, self.halved], self.mutation.as_ref())
+    fn identity(&self) -> (&'static str, &[(&'static str, u32)], Words, Option<&Mutation>) {
+        (self.name, &self.consts, self.words, self.mutation.as_ref())
     }
 }
 
