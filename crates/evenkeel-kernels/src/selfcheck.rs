@@ -105,10 +105,14 @@ impl Inputs {
         with_gradients(out, |g| [g.of(&q), g.of(&k), g.of(&v)])
     }
 
+    /// Few rows, and more than a panel of them.
     fn linear(&self) -> Tensor<1> {
-        let (x, w, b) = (self.smooth([37, 20], 0.1, 1.0), self.smooth([68, 20], 0.4, 1.0), self.smooth([68], 0.9, 1.0));
-        let out = linear_bias(x.clone(), w.clone(), b.clone(), Layout::OutIn);
-        with_gradients(out, |g| [g.of(&x), g.of(&w), g.of(&b)])
+        let of = |[n, i, o]: [usize; 3]| {
+            let (x, w, b) = (self.smooth([n, i], 0.1, 1.0), self.smooth([o, i], 0.4, 1.0), self.smooth([o], 0.9, 1.0));
+            let out = linear_bias(x.clone(), w.clone(), b.clone(), Layout::OutIn);
+            with_gradients(out, |g| [g.of(&x), g.of(&w), g.of(&b)])
+        };
+        Tensor::cat([[37, 20, 68], [70, 132, 68]].map(of).to_vec(), 0)
     }
 
     /// Logits so high that exp overflows unless the row's maximum is taken off first.

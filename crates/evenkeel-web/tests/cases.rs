@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 use evenkeel_core::bench::BenchModel;
-use evenkeel_core::model::{ModelConfig, Sampling, generate};
+use evenkeel_core::model::{KvCacheDtype, ModelConfig, Sampling, generate};
 use evenkeel_core::train::run::Trainer;
 use evenkeel_kernels::device::{Profile, Selected, limit_to, subgroup_forms};
 use evenkeel_kernels::launch::{Variant, ask_for};
@@ -59,7 +59,8 @@ async fn every_family_trains_and_writes_alike_on_webgpu_and_on_the_cpu() {
     }
 }
 
-/// Loss and gradient norm of three steps, then two prompts of different lengths completed with every filter on.
+/// Loss and gradient norm of three steps, then two prompts of different lengths completed with every filter on, keys and values in
+/// either precision.
 async fn train_and_write(device: &Device, config: &ModelConfig) -> (Vec<f64>, Vec<Vec<u32>>) {
     let mut trainer = BenchModel::of(config.clone(), 2, 19).sft(device);
     let mut numbers = Vec::new();
@@ -68,8 +69,13 @@ async fn train_and_write(device: &Device, config: &ModelConfig) -> (Vec<f64>, Ve
         numbers.extend([metrics["loss"], metrics["grad_norm"]]);
     }
     let sampling = Sampling { max_new_tokens: 7, top_k: 9, top_p: 0.9, min_p: 0.01, repetition_penalty: 1.2, ..Sampling::default() };
-    let written = generate(&trainer.model, &[vec![3, 4, 5], vec![6]], &sampling, &[1, 2], &mut |_, _| {}).await.unwrap();
-    (numbers, written.into_iter().map(|completion| completion.ids).collect())
+    let mut written = Vec::new();
+    for kv_cache_dtype in [KvCacheDtype::Float32, KvCacheDtype::Float16] {
+        let sampling = Sampling { kv_cache_dtype, ..sampling.clone() };
+        let completions = generate(&trainer.model, &[vec![3, 4, 5], vec![6]], &sampling, &[1, 2], &mut |_, _| {}).await.unwrap();
+        written.extend(completions.into_iter().map(|completion| completion.ids));
+    }
+    (numbers, written)
 }
 
 /// Grouped heads, and sizes that fill no workgroup.

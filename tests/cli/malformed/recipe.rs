@@ -108,6 +108,7 @@ fn settings() -> Vec<Case> {
         setting("ppo", "ppo", "lam = -0.1", &["in [0, 1]"]),
         setting("ppo", "ppo", "kl_estimator = \"k2\"", &[no_fit, "k1"]),
         setting("ppo", "ppo", "value_function = \"none\"", &[no_fit]),
+        setting("ppo", "ppo", "kv_cache_dtype = \"float8\"", &[no_fit, "float16"]),
         setting("ppo", "ppo", "response_length = 0", &["at least 1"]),
     ];
     for (value, said) in [("-1.0", "must be 0 or more"), ("1e300", "within float32"), ("nan", no_fit), ("inf", no_fit)] {

@@ -10,11 +10,11 @@ sft: config set model data eval-data out device seed max-steps skip-bad-rows res
 reward: config set model data eval-data out device seed max-steps skip-bad-rows resume
 ppo: config set model data eval-data out device seed max-steps skip-bad-rows resume reference reward-model
 dpo: config set model data eval-data out device seed max-steps skip-bad-rows resume reference
-generate: model prompt data batch-size raw json device max-new-tokens do-sample temperature top-k top-p min-p repetition-penalty seed
-chat: <models> system device max-new-tokens do-sample temperature top-k top-p min-p repetition-penalty seed
+generate: model prompt data batch-size raw json device max-new-tokens do-sample temperature top-k top-p min-p repetition-penalty kv-cache-dtype seed
+chat: <models> system device max-new-tokens do-sample temperature top-k top-p min-p repetition-penalty kv-cache-dtype seed
 score: model data max-length batch-size skip-bad-rows device
 eval: model data reference reward-model max-length batch-size skip-bad-rows device json \
-max-new-tokens do-sample temperature top-k top-p min-p repetition-penalty seed
+max-new-tokens do-sample temperature top-k top-p min-p repetition-penalty kv-cache-dtype seed
 data: <file> model max-length rows skip-bad-rows json
 selfcheck: device
 info: <model> json
