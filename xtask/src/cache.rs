@@ -1,6 +1,7 @@
 //! Where build output and tools are kept: one folder outside the clone.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use anyhow::{Context, Result};
 
@@ -60,7 +61,9 @@ pub fn scratch(name: &str) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// The root of this repository.
+/// The root of the repository that cargo runs this for: two checkouts may share a target folder, and with it this program.
 pub fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the repository")
+    static MANIFEST: LazyLock<PathBuf> =
+        LazyLock::new(|| std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into()).into());
+    MANIFEST.parent().expect("xtask is a folder of the repository")
 }

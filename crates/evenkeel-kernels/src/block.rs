@@ -2,7 +2,7 @@
 //!
 //! One operation instead of a dozen: joint projections (q, k, v and gate, up), the sums of gradients folded into the kernels
 //! that make them, and one gradient for all weights of the block, written in place, so that an optimiser has one tensor to go
-//! through. Twin: the public operations of this crate, composed (`tests/suite/block_cases.rs`).
+//! through. Twin: the public operations of this crate, composed (`tests/suite/transformer_cases.rs`).
 //!
 //! B batch, T time, N = B·T, D model dimension, H query heads, K key/value heads, E head dimension, F feed-forward dimension,
 //! P numbers of the weights' segment.

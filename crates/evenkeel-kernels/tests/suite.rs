@@ -23,5 +23,7 @@ mod mutations;
 mod sampling_cases;
 #[path = "suite/shaders.rs"]
 mod shaders;
+#[path = "suite/transformer_cases.rs"]
+mod transformer_cases;
 #[path = "suite/twins.rs"]
 mod twins;

@@ -45,7 +45,7 @@ pub struct SamplingArgs {
 pub enum KvCacheFlag {
     /// Single precision
     Float32,
-    /// Half precision: half the memory, log-probabilities move in their third or fourth digit
+    /// Half precision, 11 significant bits: half the memory
     Float16,
 }
 

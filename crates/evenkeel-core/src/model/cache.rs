@@ -14,7 +14,7 @@ use super::config::ModelConfig;
 pub enum KvCacheDtype {
     #[default]
     Float32,
-    /// Half the memory; log-probabilities move in their third or fourth digit.
+    /// IEEE 754 binary16, of 11 significant bits: half the memory.
     Float16,
 }
 

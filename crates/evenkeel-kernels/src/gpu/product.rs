@@ -62,7 +62,8 @@ impl Product {
         let [bias, residual] = [bias, residual].map(|x| or_unread(x, a));
         let has = [has_bias, is_added];
         let (kernel, [rows, columns], params) = match variant().subgroup_lanes() {
-            Some(lanes) if self.suits_panels(lanes) => self.panel(lanes, has),
+            // Between two panels out holds sums of its own.
+            Some(lanes) if self.suits_panels(lanes) && is_added != 2 => self.panel(lanes, has),
             Some(lanes) if self.is_wide() => self.subgroup(lanes, has),
             _ => self.tiled(has),
         };

@@ -2,13 +2,14 @@
 
 use burn::tensor::{Device, Int, Tensor};
 use evenkeel_kernels::{
-    AdamW, Block, Family, KeysValues, Kl, Layout, PairKind, PairLoss, Positions, Responses, Rows, adamw, block_cached, ceiling, clip, gae,
-    gather, gelu, head_logprob, layer_norm, linear, linear_bias, linear_residual, pair_loss, pick, ppo_policy_loss, ppo_value_loss,
-    rewards, rms_norm, rope, scatter_sum, stock, swiglu, token_logprob, total, whiten,
+    AdamW, Kl, Layout, PairKind, PairLoss, Responses, Rows, adamw, ceiling, clip, gae, gather, gelu, head_logprob, layer_norm, linear,
+    linear_bias, linear_residual, pair_loss, pick, ppo_policy_loss, ppo_value_loss, rewards, rms_norm, rope, scatter_sum, stock, swiglu,
+    token_logprob, total, whiten,
 };
 
 use crate::cases::Maths;
 use crate::common::{Numbers, Output, floats, ints, read, with_outliers};
+use crate::transformer_cases::{run_dense_llama, run_gpt2, run_half_dense_llama, run_half_llama, run_llama, run_qwen3, run_sharp_llama};
 
 pub struct BlockCase {
     pub name: &'static str,
@@ -332,7 +333,7 @@ impl Padded {
 }
 
 /// Large enough that forgetting it shows.
-const EPS: f32 = 1e-2;
+pub const EPS: f32 = 1e-2;
 
 fn run_rms_norm([n, d, _]: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
     let device = device.clone().autodiff();
@@ -392,7 +393,7 @@ fn run_activation([n, inputs, outputs]: [usize; 3], device: &Device, activation:
 }
 
 /// Of `positions` positions d/2 cosines and as many sines, of any angles.
-fn turns(numbers: &mut Numbers, positions: usize, d: usize, device: &Device) -> Tensor<2> {
+pub fn turns(numbers: &mut Numbers, positions: usize, d: usize, device: &Device) -> Tensor<2> {
     let angles = numbers.many(positions * (d / 2), 3.0);
     let [cos, sin] = [f32::cos, f32::sin].map(|f| {
         let of_all: Vec<_> = angles.iter().map(|&angle| f(angle)).collect();
@@ -465,140 +466,4 @@ fn run_not_finite([n, _, _]: [usize; 3], _: Maths, device: &Device) -> Vec<Outpu
     let (param, m, v) = adamw(param, grad, m, v, first, cfg.rates(0.01, 1, device), n, &cfg);
     let named = [("scale", scales), ("param", read(param)), ("m", read(m)), ("v", read(v))];
     named.into_iter().map(|(name, values)| Output { name, values }).collect()
-}
-
-fn llama(sizes: [usize; 6], bias: bool) -> Block {
-    let [hidden_size, num_heads, num_kv_heads, head_dim, intermediate_size, _] = sizes;
-    let family = Family::Llama { head_norms: false };
-    Block {
-        family,
-        hidden_size,
-        num_heads,
-        num_kv_heads,
-        head_dim,
-        intermediate_size,
-        qkv_bias: bias,
-        out_bias: bias,
-        mlp_bias: bias,
-        eps: EPS,
-    }
-}
-
-fn run_llama(sizes: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
-    run_block(sizes, llama([20, 6, 2, 4, 23, 0], false), 1.0, maths, device)
-}
-
-/// Scores of over 100, whose exponentials overflow unless the maximum is subtracted.
-fn run_sharp_llama(sizes: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
-    run_block(sizes, llama([20, 6, 2, 4, 23, 0], false), 25.0, maths, device)
-}
-
-/// Sizes at which nothing needs padding, and every bias.
-fn run_dense_llama(sizes: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
-    let block = llama([64, 4, 2, 32, 64, 0], true);
-    assert!(block.places().dense);
-    run_block(sizes, block, 1.0, maths, device)
-}
-
-/// Keys and values in half precision.
-fn run_half_llama(sizes: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
-    vec![cached(&Tokens::new(sizes, llama([20, 6, 2, 6, 23, 0], false), 1.0, device), true, maths)]
-}
-
-fn run_half_dense_llama(sizes: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
-    vec![cached(&Tokens::new(sizes, llama([64, 4, 2, 32, 64, 0], true), 1.0, device), true, maths)]
-}
-
-fn run_qwen3(sizes: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
-    run_block(sizes, Block { family: Family::Llama { head_norms: true }, ..llama([20, 6, 2, 4, 23, 0], false) }, 1.0, maths, device)
-}
-
-fn run_gpt2(sizes: [usize; 3], maths: Maths, device: &Device) -> Vec<Output> {
-    run_block(sizes, Block { family: Family::Gpt2, ..llama([15, 3, 3, 5, 29, 0], true) }, 1.0, maths, device)
-}
-
-/// Tokens before a block: two documents in every row.
-struct Tokens {
-    sizes: [usize; 3],
-    block: Block,
-    x: Tensor<2>,
-    weights: Tensor<1>,
-    turns: Tensor<2>,
-    dy: Tensor<2>,
-}
-
-impl Tokens {
-    /// `sharpness` multiplies the weights of queries and keys.
-    fn new(sizes: [usize; 3], block: Block, sharpness: f32, device: &Device) -> Self {
-        let ([b, t, _], device) = (sizes, device.clone().autodiff());
-        let (d, places) = (block.hidden_size, block.places());
-        let mut numbers = Numbers::new(18);
-        let x = floats(&numbers.many(b * t * d, 1.0), [b * t, d], &device).require_grad();
-        let mut weights = numbers.many(places.len, 0.4);
-        let sharpened = (block.num_heads + block.num_kv_heads) * block.head_dim * d;
-        weights[places.qkv.weight..][..sharpened].iter_mut().for_each(|x| *x *= sharpness);
-        let weights = floats(&weights, [places.len], &device).require_grad();
-        // The last token's position is the first.
-        let turns = turns(&mut numbers, b * t, block.head_dim, &device).flip([0]);
-        let dy = floats(&numbers.many(b * t * d, 1.0), [b * t, d], &device);
-        Self { sizes, block, x, weights, turns, dy }
-    }
-
-    fn positions(&self, columns: std::ops::Range<usize>) -> Positions {
-        let ([b, t, _], device) = (self.sizes, self.x.device());
-        let each = |f: &dyn Fn(usize) -> i32| -> Vec<i32> { (0..b).flat_map(|_| columns.clone().map(f)).collect() };
-        let at = ints(&(0..b * t).map(|token| (b * t - 1 - token) as i32).collect::<Vec<_>>(), [b, t], &device);
-        Positions {
-            turns: self.turns.clone(),
-            at: at.narrow(1, columns.start, columns.len()),
-            first: ints(&each(&|i| if i >= 2 { 2 } else { 0 }), [b, columns.len()], &device),
-            last: ints(&each(&|i| i as i32), [b, columns.len()], &device),
-        }
-    }
-
-    fn through(&self, maths: Maths, recompute: bool) -> Tensor<2> {
-        let positions = self.positions(0..self.sizes[1]);
-        match maths {
-            Maths::Ours => evenkeel_kernels::block(self.x.clone(), self.weights.clone(), &positions, &self.block, recompute),
-            Maths::Stock => stock::block(self.x.clone(), self.weights.clone(), &positions, &self.block),
-        }
-    }
-}
-
-/// The tokens through a cache: some at once, two after them, the rest one by one. Without one in stock maths.
-fn cached(tokens: &Tokens, half: bool, maths: Maths) -> Output {
-    let Tokens { sizes: [b, t, split], block, x, weights, .. } = tokens;
-    let (b, t, split) = (*b, *t, *split);
-    if maths == Maths::Stock {
-        return Output { name: "cached", values: read(tokens.through(maths, false)) };
-    }
-    let mut cache = Some(KeysValues::zeros([b, t + 1, block.num_kv_heads, block.head_dim], half, &x.device().inner()));
-    let mut part = |columns: std::ops::Range<usize>| {
-        let rows = x
-            .clone()
-            .reshape([b, t, block.hidden_size])
-            .narrow(1, columns.start, columns.len())
-            .reshape([b * columns.len(), block.hidden_size]);
-        let (positions, start, columns) = (tokens.positions(columns.clone()), columns.start, columns.len());
-        let (y, kept) = block_cached(rows, weights.clone(), &positions, cache.take().expect("given back"), start, block);
-        cache = Some(kept);
-        y.reshape([b, columns, block.hidden_size])
-    };
-    let mut parts = vec![part(0..split), part(split..split + 2)];
-    parts.extend((split + 2..t).map(|column| part(column..column + 1)));
-    Output { name: "cached", values: read(Tensor::cat(parts, 1)) }
-}
-
-/// Gradients kept and computed again, and the same tokens through a cache.
-fn run_block(sizes: [usize; 3], block: Block, sharpness: f32, maths: Maths, device: &Device) -> Vec<Output> {
-    let tokens = Tokens::new(sizes, block, sharpness, device);
-    let run = |recompute: bool| {
-        let y = tokens.through(maths, recompute);
-        let grads = (y.clone() * tokens.dy.clone()).sum().backward();
-        [read(y), read(tokens.x.grad(&grads).expect("a gradient")), read(tokens.weights.grad(&grads).expect("a gradient"))]
-    };
-    let [y, dx, dweights] = run(false);
-    assert!(run(true) == [y.clone(), dx.clone(), dweights.clone()], "computed again, the gradients are others");
-    let named = [("y", y), ("dx", dx), ("dweights", dweights)];
-    named.into_iter().map(|(name, values)| Output { name, values }).chain([cached(&tokens, false, maths)]).collect()
 }
